@@ -1,0 +1,44 @@
+# pmemfs_add_test(<name> SOURCES <files…> [LINK <libraries…>] [LABELS unit|mount|crash|tools…] [TIMEOUT <seconds>] [SERIAL])
+#
+# A Catch2 program in build/<preset>/bin/tests, registered as one CTest test. Tests include "harness/catch.hpp" and skip
+# with PMEMFS_SKIP(reason); a program whose cases were all skipped exits with 77. The default label is unit.
+# Label mount: one such test runs at a time. SERIAL: nothing else runs meanwhile. TIMEOUT is for a release build; sanitizers
+# get four times as long.
+set(PMEMFS_TEST_PROPERTIES SKIP_RETURN_CODE 77)
+
+function(pmemfs_set_test_properties name timeout serial labels)
+  if(PMEMFS_SANITIZE)
+    math(EXPR timeout "${timeout} * 4")
+  endif()
+  set_tests_properties(${name} PROPERTIES
+    ${PMEMFS_TEST_PROPERTIES} TIMEOUT ${timeout} RUN_SERIAL ${serial} LABELS "${labels}"
+    ENVIRONMENT "PMEMFS_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  if("mount" IN_LIST labels)
+    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK mount)
+  endif()
+endfunction()
+
+function(pmemfs_add_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "SOURCES;LINK;LABELS")
+  if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
+    message(FATAL_ERROR "pmemfs_add_test(${name}): SOURCES missing or unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  if(NOT arg_LABELS)
+    set(arg_LABELS unit)
+  endif()
+  foreach(label IN LISTS arg_LABELS)
+    if(NOT label MATCHES "^(unit|mount|crash|tools)$")
+      message(FATAL_ERROR "pmemfs_add_test(${name}): '${label}' is not one of the labels unit, mount, crash, tools")
+    endif()
+  endforeach()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/tests)
+  target_include_directories(${name} PRIVATE
+    ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(${name} PRIVATE ${arg_LINK} pmemfs_harness pmemfs::flags)
+  add_test(NAME ${name} COMMAND ${name})
+  pmemfs_set_test_properties(${name} ${arg_TIMEOUT} ${arg_SERIAL} "${arg_LABELS}")
+endfunction()
