@@ -1,0 +1,79 @@
+// The first seam: byte-addressable memory that one filesystem owns.
+//
+// Loads go straight through data(). Stores go through the functions below, so that a simulator can
+// record them by cache line. Nothing stored is durable until it was flushed (or streamed) and a
+// later fence() returned. Functions named flush/stream do not order; fence does.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "pmemfs/result.hpp"
+#include "pmemfs/types.hpp"
+
+namespace pmemfs {
+
+inline constexpr std::size_t kCacheLine = 64;
+
+// What makes a store durable.
+enum class Granularity : std::uint8_t {
+  kByte,       // eADR: a store is durable once globally visible
+  kCacheLine,  // CLWB or a non-temporal store, then SFENCE
+  kPage,       // msync
+  kNone,       // volatile memory (--emulate only)
+};
+
+[[nodiscard]] std::string_view to_string(Granularity g);  // "byte", "cacheline", "page", "none"
+
+// All offsets are bytes from the start of the region and must lie inside it (asserted: callers
+// check what they read from media before they use it). Thread-safe as memory is: concurrent calls
+// on disjoint ranges are fine; the locks of the layers above order the others.
+class Region {
+ public:
+  Region() = default;
+  Region(const Region&) = delete;
+  Region& operator=(const Region&) = delete;
+  virtual ~Region() = default;
+
+  // The first byte; valid and unmoved for the life of the object, growth included.
+  [[nodiscard]] const std::byte* data() const { return data_; }
+  // Bytes; a multiple of 4096.
+  [[nodiscard]] std::uint64_t size() const { return __atomic_load_n(&size_, __ATOMIC_ACQUIRE); }
+  [[nodiscard]] bool contains(ByteOff off, std::uint64_t n) const {
+    return off.value <= size() && n <= size() - off.value;
+  }
+
+  [[nodiscard]] virtual Granularity granularity() const = 0;
+  [[nodiscard]] virtual bool read_only() const = 0;
+
+  // Cached stores; durable after flush() of the range and fence().
+  virtual void store(ByteOff off, const void* src, std::size_t n) = 0;
+  // One atomic 8-byte store at an 8-aligned offset (not torn by a crash). Needs flush and fence.
+  virtual void store_u64(ByteOff off, std::uint64_t value) = 0;
+  // Non-temporal copy; durable after fence().
+  virtual void stream(ByteOff off, const void* src, std::size_t n) = 0;
+  // Non-temporal zeros; durable after fence().
+  virtual void stream_zeros(ByteOff off, std::uint64_t n) = 0;
+  virtual void flush(ByteOff off, std::size_t n) = 0;
+  virtual void fence() = 0;
+
+  // Online growth to `new_size` bytes (a multiple of 4096, larger than size()). The new bytes read
+  // as zeros and are persistent when it returns. EOPNOTSUPP where the region cannot grow, ENOSPC
+  // where the host has no room; nothing changed then. One caller at a time.
+  virtual Status grow(std::uint64_t new_size) = 0;
+
+ protected:
+  // size_ is read by other threads while grow() runs: grow publishes it last.
+  void set_extent(std::byte* data, std::uint64_t size) {
+    data_ = data;
+    __atomic_store_n(&size_, size, __ATOMIC_RELEASE);
+  }
+  [[nodiscard]] std::byte* mutable_data() const { return data_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace pmemfs

@@ -1,0 +1,89 @@
+// Redo journal: makes a set of small writes to the region atomic and durable.
+//
+// Order of one transaction (invariants 1 and 6):
+//   fresh writes, if any  -> fence     (blocks nobody refers to yet)
+//   log into a free lane  -> fence     (committed from here on)
+//   apply to the place    -> flush, fence
+//   retire the lane       -> fence
+// commit() returns after the last fence. The caller keeps the locks of everything it changed until
+// then, else recovery could replay this lane over a newer change.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "pmemfs/format.hpp"
+#include "pmemfs/region.hpp"
+#include "pmemfs/result.hpp"
+#include "pmemfs/types.hpp"
+
+namespace pmemfs::journal {
+
+struct Geometry {
+  BlockNo start;
+  std::uint32_t lanes = 0;
+  std::uint32_t lane_blocks = 0;
+};
+
+struct ReplayReport {
+  std::uint32_t replayed = 0;  // committed transactions applied
+  std::uint32_t torn = 0;      // lanes in use whose crc is wrong: never committed, dropped
+  bool damaged = false;        // a lane that no crash explains (a record outside the region, …)
+};
+
+// Applies the committed lanes in order of their sequence and retires all. Twice gives the same.
+// EUCLEAN when a committed lane names bytes outside the region (nothing is applied then).
+Result<ReplayReport> replay(Region& region, const Geometry& geometry);
+
+// Zeroes and persists all lanes (mkfs).
+void format_lanes(Region& region, const Geometry& geometry);
+
+// Hands out lanes. Thread-safe; commits run in parallel, one for each lane. After replay() only.
+class Journal {
+ public:
+  Journal(Region& region, const Geometry& geometry);
+
+  [[nodiscard]] Region& region() { return region_; }
+  // Bytes that the records of one transaction may take, headers included.
+  [[nodiscard]] std::uint64_t capacity() const;
+
+ private:
+  friend class Transaction;
+  // …implementation: lanes, each with its mutex; a thread prefers the lane it had last.
+  Region& region_;
+  Geometry geometry_;
+  std::atomic<std::uint64_t> sequence_{1};
+  std::vector<std::mutex> lanes_;
+};
+
+// One transaction. Not thread-safe. Nothing is changed unless commit() is called and succeeds.
+class Transaction {
+ public:
+  explicit Transaction(Journal& journal) : journal_(journal) {}
+  Transaction(const Transaction&) = delete;
+  Transaction& operator=(const Transaction&) = delete;
+
+  // Logged: `n` bytes for `off`, applied at commit. Later writes win over earlier ones.
+  void write(ByteOff off, const void* src, std::size_t n);
+  // Not logged: stored at once into space that no committed structure refers to.
+  void write_fresh(ByteOff off, const void* src, std::size_t n);
+  // Tells that data was streamed by the caller and must be fenced before the log.
+  void needs_fence() { fresh_ = true; }
+
+  [[nodiscard]] bool empty() const { return log_.empty(); }
+  [[nodiscard]] std::uint64_t log_bytes() const { return log_.size(); }
+
+  // Durable and visible when it returns 0. E2BIG when the records exceed capacity(); EROFS on a
+  // read-only region; nothing changed then.
+  Status commit();
+
+ private:
+  Journal& journal_;
+  std::vector<std::byte> log_;  // records as they lie in the lane
+  std::uint32_t count_ = 0;
+  bool fresh_ = false;
+};
+
+}  // namespace pmemfs::journal

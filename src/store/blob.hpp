@@ -1,0 +1,21 @@
+// Byte strings of up to 64 KiB (and more) in a chain of checksummed blocks; written once.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "store/change.hpp"
+
+namespace pmemfs::store {
+
+// Returns the first block. ENOSPC.
+Result<BlockNo> write_blob(Change& change, InodeNo owner, std::uint64_t generation,
+                           std::span<const std::byte> bytes);
+// EUCLEAN for a bad crc, foreign owner, loop, or more than `limit` bytes.
+Result<std::vector<std::byte>> read_blob(const Store& store, InodeNo owner,
+                                         std::uint64_t generation, BlockNo first,
+                                         std::size_t limit);
+Status release_blob(Change& change, InodeNo owner, std::uint64_t generation, BlockNo first);
+
+}  // namespace pmemfs::store

@@ -1,0 +1,66 @@
+// One atomic change of the metadata: a journal transaction with the space it takes and gives back.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "journal/journal.hpp"
+#include "store/store.hpp"
+
+namespace pmemfs::store {
+
+struct AllocationHint {
+  BlockNo near;                 // preferred first block (contiguous appends), 0: none
+  std::uint64_t alignment = 1;  // blocks: 1, or 512 for 2 MiB
+  bool whole = false;           // one run of the full length or ENOSPC
+};
+
+// Not thread-safe; built and committed by one thread. Destroyed without commit(): nothing changed,
+// what it allocated is free again.
+class Change {
+ public:
+  explicit Change(Store& store);
+  ~Change();
+  Change(const Change&) = delete;
+  Change& operator=(const Change&) = delete;
+
+  [[nodiscard]] Store& store() { return store_; }
+  [[nodiscard]] Region& region();
+
+  // A run of 1 to `count` free blocks; their old content is undefined. ENOSPC after growing the
+  // region (where it can grow) failed too.
+  Result<BlockRun> allocate(std::uint64_t count, const AllocationHint& hint = {});
+  // Free for others after commit().
+  void release(BlockRun run);
+
+  // Logged writes, and unlogged ones into blocks allocated by this change.
+  void write(ByteOff off, const void* src, std::size_t n) { tx_.write(off, src, n); }
+  void write_fresh(ByteOff off, const void* src, std::size_t n) { tx_.write_fresh(off, src, n); }
+  // The caller streamed data itself; it is fenced before the commit.
+  void needs_fence() { tx_.needs_fence(); }
+  [[nodiscard]] std::uint64_t log_bytes() const { return tx_.log_bytes(); }
+
+  // A free inode number; the slot becomes used when put_inode() of it commits. ENOSPC, EROFS.
+  Result<InodeNo> allocate_inode();
+  // Writes the inode (ino and generation set by the caller), computing its crc. Logs only the
+  // cache lines that differ from the media.
+  void put_inode(format::Inode& inode);
+  // Marks the slot free. Blocks, xattrs and data are released by the caller (see release_all in
+  // extent_map.hpp, xattr.hpp, blob.hpp).
+  void free_inode(const format::Inode& inode);
+
+  // Durable and visible when it returns 0; then released space is free. Errors: E2BIG (too many
+  // records), EROFS. Nothing changed on error.
+  Status commit();
+
+ private:
+  Store& store_;
+  journal::Transaction tx_;
+  std::vector<BlockRun> allocated_;
+  std::vector<BlockRun> released_;
+  std::vector<InodeNo> allocated_inodes_;
+  std::vector<InodeNo> freed_inodes_;
+  std::int64_t durable_delta_ = 0;
+};
+
+}  // namespace pmemfs::store

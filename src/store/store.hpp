@@ -1,0 +1,119 @@
+// The metadata of one region: superblock, journal, free space, inode table.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pmemfs/format.hpp"
+#include "pmemfs/region.hpp"
+#include "pmemfs/result.hpp"
+#include "pmemfs/types.hpp"
+
+namespace pmemfs::journal {
+class Journal;
+}
+
+namespace pmemfs::store {
+
+struct FormatOptions {
+  format::RegionKind kind = format::RegionKind::kDirectory;
+  bool emulated = false;
+  format::Uuid uuid{};
+  std::string label;                // at most 63 bytes
+  std::string made_by;              // version of the program
+  std::uint32_t root_mode = 0755;   // permission bits of the root directory
+  std::uint32_t root_uid = 0;
+  std::uint32_t root_gid = 0;
+};
+
+struct OpenReport {
+  bool used_second_superblock = false;  // the first was damaged
+  bool was_clean = false;
+  bool used_snapshot = false;
+  std::uint32_t replayed = 0;
+  std::uint64_t damaged_structures = 0;  // a crc that failed in the scan; see may_collect
+  bool may_collect = true;               // no doubt about the inode table: orphans may be deleted
+};
+
+struct Space {
+  std::uint64_t blocks = 0;
+  std::uint64_t blocks_free = 0;
+  std::uint64_t inodes_used = 0;
+};
+
+// Why reading a superblock failed, beside the errno.
+enum class SuperblockFault : std::uint8_t { kNone, kNotPmemfs, kNewer, kDamaged, kSize };
+
+// The superblock in force. EINVAL: not a pmemfs region (kNotPmemfs); EUCLEAN: both copies damaged,
+// or the region is shorter than it says (kSize); EOPNOTSUPP: unknown incompat feature or version.
+Result<format::Superblock> read_superblock(const Region& region, SuperblockFault* fault,
+                                           bool* used_second);
+
+class Change;
+
+// Thread-safe. Reading and changing a given inode, directory or extent map is ordered by the
+// caller's inode locks: shared to read, exclusive to change, held until Change::commit() returns.
+class Store {
+ public:
+  // Writes an empty filesystem: both superblocks, lanes, inode table with the root directory.
+  static Status format(Region& region, const FormatOptions& options);
+
+  // Replays the journal, then loads the snapshot or scans (in parallel). On a read-only region
+  // replay goes to its private copy and nothing is written to media. A writable open marks the
+  // region dirty and the snapshot void before it returns.
+  static Result<std::unique_ptr<Store>> open(Region& region, OpenReport* report);
+
+  ~Store();  // without close(): as a crash would
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // Orderly end: writes the snapshot, marks the region clean. No Change may be under way.
+  // `mappings_may_live`: some direct mapping may outlive the daemon (sets suspect_boot).
+  Status close(bool mappings_may_live);
+
+  [[nodiscard]] Region& region();
+  [[nodiscard]] const Region& region() const;
+  [[nodiscard]] bool read_only() const;
+  [[nodiscard]] format::Superblock superblock() const;  // a copy
+  // True when a mapping made before this mount may still live (suspect_boot is this boot).
+  [[nodiscard]] bool mappings_suspected() const;
+  [[nodiscard]] Space space() const;
+
+  // A checked copy. ENOENT: free or beyond the table. EUCLEAN: crc or self number wrong.
+  [[nodiscard]] Result<format::Inode> inode(InodeNo ino) const;
+  // Calls back for every inode in use, ascending, with a checked copy; damaged ones are passed to
+  // `damaged`. No locks are taken: for mount, fsck and listings that re-check under the lock.
+  Status for_each_inode(const std::function<void(const format::Inode&)>& visit,
+                        const std::function<void(InodeNo)>& damaged) const;
+  // Inodes in use with nlink 0 that open() found (left by a crash); the caller frees them.
+  [[nodiscard]] std::vector<InodeNo> take_orphans();
+
+  // A generation never given out before. EROFS on a read-only region.
+  Result<std::uint64_t> next_generation();
+
+  // Sum of durable_len of all inodes; kept true by Change::put_inode and free_inode.
+  [[nodiscard]] std::uint64_t durable_bytes() const;
+
+  struct Impl;
+  [[nodiscard]] Impl& impl() { return *impl_; }
+  [[nodiscard]] const Impl& impl() const { return *impl_; }
+
+ private:
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Helpers on inode copies.
+[[nodiscard]] Timestamp atime(const format::Inode& i);
+[[nodiscard]] Timestamp mtime(const format::Inode& i);
+[[nodiscard]] Timestamp ctime(const format::Inode& i);
+[[nodiscard]] Timestamp btime(const format::Inode& i);
+void set_atime(format::Inode& i, Timestamp t);
+void set_mtime(format::Inode& i, Timestamp t);
+void set_ctime(format::Inode& i, Timestamp t);
+void set_btime(format::Inode& i, Timestamp t);
+
+}  // namespace pmemfs::store
