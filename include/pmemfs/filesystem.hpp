@@ -1,0 +1,241 @@
+// The core's face: a POSIX filesystem with durable files, driven by the FUSE edge, by tests and by
+// fuzzers. No FUSE types here. Errors are errno values, as a local filesystem would return them.
+//
+// Permission checks for names and modes are the caller's (the kernel's, with default_permissions);
+// the core checks what the kernel cannot: who may set durable, sticky and setgid rules of creation,
+// kill duties, immutable facts of the format.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pmemfs/backing_dir.hpp"
+#include "pmemfs/region.hpp"
+#include "pmemfs/result.hpp"
+#include "pmemfs/types.hpp"
+
+namespace pmemfs::store {
+class Store;
+}
+
+namespace pmemfs {
+
+struct Attributes {
+  InodeNo ino;
+  std::uint64_t generation = 0;
+  std::uint64_t size = 0;    // bytes
+  std::uint64_t blocks = 0;  // 512-byte units
+  std::uint32_t mode = 0;
+  std::uint32_t nlink = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::uint32_t rdev = 0;  // kernel's new_encode_dev
+  Timestamp atime;
+  Timestamp mtime;
+  Timestamp ctime;
+  Timestamp btime;
+  bool durable = false;
+  bool stable = false;  // may be cached long: no writer and no mapping can change it unseen
+};
+
+// What setattr changes; unset members stay.
+struct AttributeChange {
+  std::optional<std::uint32_t> mode;  // permission bits with suid, sgid, sticky
+  std::optional<std::uint32_t> uid;
+  std::optional<std::uint32_t> gid;
+  std::optional<std::uint64_t> size;
+  std::optional<Timestamp> atime;
+  std::optional<Timestamp> mtime;
+  std::optional<Timestamp> ctime;
+  bool atime_now = false;
+  bool mtime_now = false;
+  bool kill_suid_sgid = false;  // a write or truncation by one without CAP_FSETID
+  bool write_kill = false;      // the kernel's empty SETATTR: a passthrough write happened
+};
+
+// How the data of an open handle travels.
+enum class DataPath : std::uint8_t {
+  kPassthrough,        // read, write and mmap go to the backing file
+  kPassthroughDirect,  // mmap goes to the backing file, read and write to the core
+  kDirect,             // all to the core, shared mappings refused by the kernel (ENODEV)
+  kCached,             // all to the core, the kernel's page cache serves
+};
+
+using HandleId = std::uint64_t;
+
+struct Opened {
+  HandleId handle = 0;
+  DataPath path = DataPath::kCached;
+};
+
+struct Created {
+  Attributes attributes;
+  Opened opened;
+};
+
+// One entry as readdir gives it. `next` is the cookie to go on after it.
+struct ListedEntry {
+  std::string_view name;
+  InodeNo ino;
+  std::uint8_t type = 0;  // DT_*
+  std::uint64_t next = 0;
+  const Attributes* attributes = nullptr;  // readdirplus: set, except for "." and ".."
+};
+// Returns false when the entry did not fit: it is offered again at the same cookie.
+using ListSink = std::function<bool(const ListedEntry&)>;
+
+struct FilesystemSpace {
+  std::uint64_t block_size = 4096;
+  std::uint64_t blocks = 0;
+  std::uint64_t blocks_free = 0;
+  std::uint64_t blocks_available = 0;
+  std::uint64_t files = 0;
+  std::uint64_t files_free = 0;
+};
+
+// Who may set durable, and how much of it there may be.
+struct DurablePolicy {
+  std::vector<std::uint32_t> uids;
+  std::vector<std::uint32_t> gids;
+  bool all = false;
+  std::uint64_t max_bytes = UINT64_MAX;  // cap on the sum of pinned bytes
+  bool fast_io = false;                  // -o durable_io=fast: plain passthrough for writers too
+};
+
+struct FilesystemOptions {
+  DurablePolicy durable;
+  bool passthrough = false;  // the edge can register backing files
+  bool background = true;    // run the syncer and the orphan collector in threads
+  std::uint64_t directory_index_bytes = 64ULL << 20U;  // cap of the DRAM indexes of directories
+};
+
+// What the core asks of the edge. Called without core locks that the edge could want.
+struct EdgeHooks {
+  // Drops the cached registration of a backing file with the kernel; true when none is left (idle
+  // or never there), false when handles still use it.
+  std::function<bool(InodeNo)> drop_backing = [](InodeNo) { return true; };
+  std::function<void()> drop_all_idle_backing = [] {};
+};
+
+// Counters for status reports.
+struct FilesystemStatus {
+  bool read_only = false;
+  bool emulated = false;
+  Granularity granularity = Granularity::kNone;
+  std::string placement;  // "backing" or "extents"
+  bool passthrough = false;
+  std::uint64_t region_bytes = 0;
+  std::uint64_t region_bytes_free = 0;
+  std::uint64_t inodes_used = 0;
+  std::uint64_t inodes_in_memory = 0;
+  std::uint64_t open_handles = 0;
+  std::uint64_t durable_bytes = 0;
+  std::uint64_t directory_index_bytes = 0;
+  std::uint64_t relocations_refused = 0;
+  std::uint64_t orphans_kept = 0;  // host files left alone because of a doubt
+};
+
+struct DurableFile {
+  InodeNo ino;
+  std::uint64_t bytes = 0;  // durable_len
+  bool directory = false;
+  std::string path;  // one of its names; empty when unlinked
+};
+
+// Thread-safe: every function may be called from any thread at any time between open and close.
+// Functions that return Attributes of an inode by name (lookup, mk*, link, readdirplus) count one
+// reference for the caller, dropped by forget(), as FUSE's nlookup.
+class Filesystem final {
+ public:
+  // `backing` is null on regions that place data in extents. Both outlive the filesystem.
+  static Result<std::unique_ptr<Filesystem>> open(std::unique_ptr<store::Store> store,
+                                                  BackingDir* backing,
+                                                  const FilesystemOptions& options);
+  ~Filesystem();  // without close(): as a crash would
+  Filesystem(const Filesystem&) = delete;
+  Filesystem& operator=(const Filesystem&) = delete;
+
+  // Before the first request: what the kernel granted, and the edge's side.
+  void set_passthrough(bool available);
+  void set_hooks(EdgeHooks hooks);
+
+  // Orderly end: frees unlinked files, syncs the host, marks the region clean. No request may be
+  // under way.
+  Status close();
+
+  // Names.
+  Result<Attributes> lookup(InodeNo dir, std::string_view name);  // "." and ".." too
+  void forget(InodeNo ino, std::uint64_t count);
+  Result<Attributes> mknod(const Caller& c, InodeNo dir, std::string_view name, std::uint32_t mode,
+                           std::uint32_t rdev);
+  Result<Attributes> mkdir(const Caller& c, InodeNo dir, std::string_view name, std::uint32_t mode);
+  Result<Attributes> symlink(const Caller& c, InodeNo dir, std::string_view name,
+                             std::string_view target);
+  Result<Attributes> link(InodeNo ino, InodeNo dir, std::string_view name);
+  Status unlink(InodeNo dir, std::string_view name);
+  Status rmdir(InodeNo dir, std::string_view name);
+  // flags: RENAME_NOREPLACE, RENAME_EXCHANGE, RENAME_WHITEOUT.
+  Status rename(const Caller& c, InodeNo from, std::string_view name, InodeNo to,
+                std::string_view new_name, unsigned flags);
+  Result<std::string> readlink(InodeNo ino);
+  // At least one entry is offered unless at the end. `with_attributes`: readdirplus.
+  Status list(InodeNo dir, std::uint64_t cookie, bool with_attributes, const ListSink& sink);
+
+  // Attributes.
+  Result<Attributes> getattr(InodeNo ino);
+  Result<Attributes> setattr(const Caller& c, InodeNo ino, const AttributeChange& change);
+  Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name);
+  Result<std::vector<std::string>> listxattr(InodeNo ino);
+  // flags: XATTR_CREATE, XATTR_REPLACE. `kill_sgid`: the kernel's ACL_KILL_SGID.
+  Status setxattr(const Caller& c, InodeNo ino, std::string_view name,
+                  std::span<const std::byte> value, int flags, bool kill_sgid);
+  Status removexattr(const Caller& c, InodeNo ino, std::string_view name);
+
+  // Files. `flags` as open(2).
+  Result<Created> create(const Caller& c, InodeNo dir, std::string_view name, std::uint32_t mode,
+                         int flags);
+  Result<Created> tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags);
+  // `kill_suid_sgid` goes with O_TRUNC.
+  Result<Opened> open_file(InodeNo ino, int flags, bool kill_suid_sgid);
+  void release(HandleId handle);
+  // The descriptor to register with the kernel; valid until release() of the last handle.
+  Result<int> backing_fd(HandleId handle);
+  // The data path was changed by the edge (registration failed: kDirect).
+  void set_path(HandleId handle, DataPath path);
+
+  Result<std::size_t> read(HandleId handle, std::uint64_t off, std::span<std::byte> dst);
+  // `append`: at end of file, wherever that is (off is ignored).
+  Result<std::size_t> write(HandleId handle, std::uint64_t off, std::span<const std::byte> src,
+                            bool append, bool kill_suid_sgid);
+  Status fsync(HandleId handle, bool data_only);
+  Status fsync_dir(InodeNo dir);
+  Status fallocate(const Caller& c, HandleId handle, int mode, std::uint64_t off,
+                   std::uint64_t len);
+  Result<std::uint64_t> seek(HandleId handle, std::uint64_t off, int whence);
+  Result<std::size_t> copy_range(HandleId from, std::uint64_t from_off, HandleId to,
+                                 std::uint64_t to_off, std::size_t len);
+  // FS_IOC_GETFLAGS.
+  Result<std::uint32_t> inode_flags(InodeNo ino);
+
+  Result<FilesystemSpace> space();
+  Status sync();  // everything, as syncfs(2)
+
+  // For pmemfsctl.
+  FilesystemStatus status();
+  Result<std::vector<DurableFile>> durable_files();
+  // Gives memory back: directory indexes, idle descriptors.
+  void shrink();
+
+ private:
+  struct Impl;
+  explicit Filesystem(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pmemfs
