@@ -14,7 +14,7 @@
 
 namespace pmemfs {
 
-inline constexpr std::size_t kCacheLine = 64;
+inline constexpr std::size_t kCacheLineSize = 64;
 
 // What makes a store durable.
 enum class Granularity : std::uint8_t {

@@ -1,0 +1,136 @@
+#include "region/mapped_region.hpp"
+
+#include <libpmem.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstring>
+
+#include "pmemfs/format.hpp"
+#include "region/host_file.hpp"
+
+namespace pmemfs::region {
+namespace {
+
+constexpr unsigned kStreamFlags = PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN;
+// Room to grow: metadata of 2^32 inodes. Address space only, no memory.
+constexpr std::uint64_t kGrowthReserve = 1ULL << 40U;
+
+std::byte* align_up(std::byte* p, std::uint64_t alignment) {
+  const auto address = reinterpret_cast<std::uintptr_t>(p);  // NOLINT(*-reinterpret-cast): only the address counts
+  const std::uint64_t rest = address % alignment;
+  return rest == 0 ? p : p + (alignment - rest);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<MappedRegion>> MappedRegion::map(int fd, std::uint64_t size, const MapOptions& options) {
+  assert(size > 0 && size % format::kBlockSize == 0);
+  std::unique_ptr<MappedRegion> region(new MappedRegion(fd, options));
+  PMEMFS_CHECK(region->reserve(size));
+  PMEMFS_CHECK(region->map_range(0, size));
+  region->set_extent(region->base_, size);
+  return region;
+}
+
+MappedRegion::~MappedRegion() {
+  if (reserved_ != nullptr) {
+    ::munmap(reserved_, reserved_bytes_);
+  }
+}
+
+// Takes as much as the process may have, but at least `size`.
+Status MappedRegion::reserve(std::uint64_t size) {
+  std::uint64_t want = options_.growable ? std::max(size * 2, kGrowthReserve) : size;
+  while (true) {
+    reserved_bytes_ = want + format::kFrameSize;
+    void* p = ::mmap(nullptr, reserved_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p != MAP_FAILED) {
+      reserved_ = static_cast<std::byte*>(p);
+      base_ = align_up(reserved_, format::kFrameSize);
+      capacity_ = reserved_bytes_ - static_cast<std::uint64_t>(base_ - reserved_);
+      return {};
+    }
+    if (want == size) {
+      return Error(errno);
+    }
+    want = std::max(size, want / 2);
+  }
+}
+
+Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
+  int flags = MAP_FIXED;
+  if (options_.read_only) {
+    flags |= MAP_PRIVATE | MAP_NORESERVE;
+  } else {
+    flags |= options_.map_sync ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
+  }
+  void* p = ::mmap(base_ + from, to - from, PROT_READ | PROT_WRITE, flags, fd_, static_cast<off_t>(from));
+  if (p != MAP_FAILED) {
+    return {};
+  }
+  const int code = errno;
+  // The kernel may have dropped the reservation before it failed: without it others could be mapped here.
+  ::mmap(base_ + from, to - from, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  return Error(code);
+}
+
+void MappedRegion::store(ByteOff off, const void* src, std::size_t n) {
+  assert(contains(off, n));
+  std::memcpy(mutable_data() + off.value, src, n);
+}
+
+void MappedRegion::store_u64(ByteOff off, std::uint64_t value) {
+  assert(off.value % sizeof value == 0 && contains(off, sizeof value));
+  void* to = mutable_data() + off.value;
+  __atomic_store_n(static_cast<std::uint64_t*>(to), value, __ATOMIC_RELEASE);
+}
+
+void MappedRegion::stream(ByteOff off, const void* src, std::size_t n) {
+  assert(contains(off, n));
+  pmem_memcpy(mutable_data() + off.value, src, n, kStreamFlags);
+}
+
+void MappedRegion::stream_zeros(ByteOff off, std::uint64_t n) {
+  assert(contains(off, n));
+  pmem_memset(mutable_data() + off.value, 0, n, kStreamFlags);
+}
+
+void MappedRegion::flush(ByteOff off, std::size_t n) {
+  assert(contains(off, n));
+  if (options_.granularity != Granularity::kByte && !options_.read_only) {
+    pmem_flush(data() + off.value, n);
+  }
+}
+
+void MappedRegion::fence() { pmem_drain(); }
+
+Status MappedRegion::grow(std::uint64_t new_size) {
+  assert(new_size > size() && new_size % format::kBlockSize == 0);
+  if (options_.read_only) {
+    return Error(EROFS);
+  }
+  if (!options_.growable) {
+    return Error(EOPNOTSUPP);
+  }
+  const std::uint64_t old_size = size();
+  if (new_size > capacity_) {
+    return Error(EFBIG);
+  }
+  Status done = fill_with_zeros(fd_, old_size, new_size - old_size);
+  if (done.ok()) {
+    done = map_range(old_size, new_size);
+  }
+  if (!done.ok()) {
+    // Nothing maps the new bytes yet, so they can go.
+    (void)!::ftruncate(fd_, static_cast<off_t>(old_size));
+    return done;
+  }
+  set_extent(base_, new_size);
+  return {};
+}
+
+}  // namespace pmemfs::region

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "pmemfs/region.hpp"
+#include "pmemfs/result.hpp"
+
+namespace pmemfs::region {
+
+struct MapOptions {
+  bool map_sync = false;   // MAP_SYNC is known to be granted
+  bool read_only = false;  // stores go to a private copy and never reach the file
+  bool growable = false;   // address space for later growth is reserved
+  Granularity granularity = Granularity::kNone;
+};
+
+// A host file mapped as a region, 2 MiB-aligned. The mapping lies at the start of a reserved address range, so that
+// growth maps more behind it and nothing moves. Thread-safety: see Region.
+class MappedRegion final : public Region {
+ public:
+  // Maps the first `size` bytes (a multiple of 4096) of `fd`, which stays the caller's, outlives the region and is open
+  // for writing unless read_only. ENOMEM where the address space is limited.
+  static Result<std::unique_ptr<MappedRegion>> map(int fd, std::uint64_t size, const MapOptions& options);
+  ~MappedRegion() override;
+
+  [[nodiscard]] Granularity granularity() const override { return options_.granularity; }
+  [[nodiscard]] bool read_only() const override { return options_.read_only; }
+
+  void store(ByteOff off, const void* src, std::size_t n) override;
+  void store_u64(ByteOff off, std::uint64_t value) override;
+  void stream(ByteOff off, const void* src, std::size_t n) override;
+  void stream_zeros(ByteOff off, std::uint64_t n) override;
+  void flush(ByteOff off, std::size_t n) override;
+  void fence() override;
+
+  // EROFS when read-only, EOPNOTSUPP when not growable, EFBIG beyond the reserved addresses. When the process dies in
+  // the middle the file may be longer than it was, by bytes that read as zeros.
+  Status grow(std::uint64_t new_size) override;
+
+ private:
+  MappedRegion(int fd, const MapOptions& options) : fd_(fd), options_(options) {}
+
+  Status reserve(std::uint64_t size);
+  Status map_range(std::uint64_t from, std::uint64_t to);
+
+  int fd_;
+  MapOptions options_;
+  std::byte* reserved_ = nullptr;
+  std::uint64_t reserved_bytes_ = 0;
+  std::byte* base_ = nullptr;   // 2 MiB-aligned, inside the reserved range
+  std::uint64_t capacity_ = 0;  // bytes from base_ to the end of the reserved range
+};
+
+}  // namespace pmemfs::region
