@@ -2,7 +2,9 @@
 if(PMEMFS_SANITIZE)
   # A finding ends the program, so that a test cannot pass over it.
   set(flags -fsanitize=${PMEMFS_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  target_compile_options(pmemfs_flags INTERFACE ${flags} -O1)
+  # Instrumented code makes gcc 12 see uninitialized members inside std::function (gcc bug 105562); the other presets keep
+  # that warning.
+  target_compile_options(pmemfs_flags INTERFACE ${flags} -O1 -Wno-maybe-uninitialized)
   target_link_options(pmemfs_flags INTERFACE ${flags})
 endif()
 if(PMEMFS_COVERAGE)
