@@ -35,7 +35,9 @@ class Undo {
     }
   }
   // The descriptor stays the caller's and must live longer.
-  void add(int folder, std::string name, int flags) { steps_.push_back({folder, std::move(name), flags}); }
+  void add(int folder, std::string name, int flags) {
+    steps_.push_back({folder, std::move(name), flags});
+  }
   void keep() { steps_.clear(); }
 
  private:
@@ -49,7 +51,8 @@ class Undo {
 
 Error host_error(std::string& why, const std::string& path, int code) {
   if (code == ENOSPC) {
-    return because(why, code, fmt::format("{}: no space left for the region on its filesystem", path));
+    return because(why, code,
+                   fmt::format("{}: no space left for the region on its filesystem", path));
   }
   return because(why, code, fmt::format("{}: {}", path, std::strerror(code)));
 }
@@ -60,10 +63,12 @@ Status check_fit(const Probe& host, const std::string& path, bool emulate, std::
     return because(why, EROFS, fmt::format("{}: lies on a read-only filesystem", path));
   }
   if (!host.map_sync && !emulate) {
-    return because(why, ENOTSUP,
-                   fmt::format("{}: lies on {}, which is not persistent memory here (it grants no MAP_SYNC); use a "
-                               "directory on ext4 or xfs mounted with -o dax, or --emulate to simulate one",
-                               path, host.filesystem));
+    return because(
+        why, ENOTSUP,
+        fmt::format(
+            "{}: lies on {}, which is not persistent memory here (it grants no MAP_SYNC); use a "
+            "directory on ext4 or xfs mounted with -o dax, or --emulate to simulate one",
+            path, host.filesystem));
   }
   return {};
 }
@@ -76,7 +81,8 @@ struct Contents {
 
 Result<Contents> look_inside(int directory, const std::string& path, std::string& why) {
   UniqueFd copy(::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(copy ? ::fdopendir(copy.get()) : nullptr, &::closedir);
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(copy ? ::fdopendir(copy.get()) : nullptr,
+                                                &::closedir);
   if (!dir) {
     return host_error(why, path, errno);
   }
@@ -92,17 +98,23 @@ Result<Contents> look_inside(int directory, const std::string& path, std::string
   return found;
 }
 
-Status check_contents(const Contents& found, const std::string& path, bool force, std::string& why) {
+Status check_contents(const Contents& found, const std::string& path, bool force,
+                      std::string& why) {
   if (force || !found.anything) {
     return {};
   }
   if (found.region) {
-    return because(why, EEXIST,
-                   fmt::format("{}: holds a pmemfs region; --force makes a new one and all it holds is lost", path));
+    return because(
+        why, EEXIST,
+        fmt::format("{}: holds a pmemfs region; --force makes a new one and all it holds is lost",
+                    path));
   }
-  return because(why, ENOTEMPTY,
-                 fmt::format("{}: is not empty; use an empty directory, or --force to make the region beside what is "
-                             "there", path));
+  return because(
+      why, ENOTEMPTY,
+      fmt::format(
+          "{}: is not empty; use an empty directory, or --force to make the region beside what is "
+          "there",
+          path));
 }
 
 // Brings an opened and locked region file to `size` bytes of synced zeros.
@@ -110,7 +122,8 @@ Status make_zeros(int file, std::uint64_t size, const std::string& path, std::st
   if (::ftruncate(file, static_cast<off_t>(size)) != 0 || ::fchmod(file, 0600) != 0) {
     return host_error(why, path, errno);
   }
-  // Both superblocks of a former region go first, and are synced: half of it must not be taken for a whole one.
+  // Both superblocks of a former region go first, and are synced: half of it must not be taken for
+  // a whole one.
   Status filled = fill_with_zeros(file, 0, format::kFrameSize);
   if (filled) {
     filled = fill_with_zeros(file, format::kFrameSize, size - format::kFrameSize);
@@ -119,10 +132,12 @@ Status make_zeros(int file, std::uint64_t size, const std::string& path, std::st
 }
 
 // The metadata file, locked: a former region's or a new one.
-Result<UniqueFd> take_metadata_file(int directory, bool exists, const std::string& path, Undo& undo, std::string& why) {
+Result<UniqueFd> take_metadata_file(int directory, bool exists, const std::string& path, Undo& undo,
+                                    std::string& why) {
   const std::string shown = fmt::format("{}/{}", path, kMetadataName);
   const int flags = O_RDWR | (exists ? 0 : O_CREAT | O_EXCL);
-  PMEMFS_TRY(UniqueFd file, open_beneath(directory, kMetadataName, flags, exists ? 0 : 0600, shown, why));
+  PMEMFS_TRY(UniqueFd file,
+             open_beneath(directory, kMetadataName, flags, exists ? 0 : 0600, shown, why));
   if (!exists) {
     undo.add(directory, kMetadataName, 0);
   }
@@ -131,7 +146,8 @@ Result<UniqueFd> take_metadata_file(int directory, bool exists, const std::strin
   return file;
 }
 
-Result<UniqueFd> take_data_directory(int directory, const std::string& path, Undo& undo, std::string& why) {
+Result<UniqueFd> take_data_directory(int directory, const std::string& path, Undo& undo,
+                                     std::string& why) {
   if (::mkdirat(directory, kDataName, 0700) == 0) {
     undo.add(directory, kDataName, AT_REMOVEDIR);
   } else if (errno != EEXIST) {
@@ -141,7 +157,8 @@ Result<UniqueFd> take_data_directory(int directory, const std::string& path, Und
 }
 
 // `directory` is checked and fit; everything from here is undone on failure.
-Handle fill_directory(UniqueFd directory, const std::string& path, const CreateOptions& options, std::string& why) {
+Handle fill_directory(UniqueFd directory, const std::string& path, const CreateOptions& options,
+                      std::string& why) {
   PMEMFS_TRY(const Contents found, look_inside(directory.get(), path, why));
   Undo undo;
   UniqueFd file;
@@ -163,14 +180,16 @@ Handle fill_directory(UniqueFd directory, const std::string& path, const CreateO
   if (!kept) {
     return host_error(why, path, errno);
   }
-  Handle handle = HandleBuilder::build(path, std::move(kept), std::move(data), std::move(file), false, why);
+  Handle handle =
+      HandleBuilder::build(path, std::move(kept), std::move(data), std::move(file), false, why);
   if (handle) {
     undo.keep();
   }
   return handle;
 }
 
-Handle create_in_existing_directory(const std::string& path, const CreateOptions& options, std::string& why) {
+Handle create_in_existing_directory(const std::string& path, const CreateOptions& options,
+                                    std::string& why) {
   PMEMFS_TRY(UniqueFd directory, open_directory(path, why));
   PMEMFS_CHECK(check_private_directory(directory.get(), why));
   PMEMFS_CHECK(check_parents_above(directory.get(), why));
@@ -179,7 +198,8 @@ Handle create_in_existing_directory(const std::string& path, const CreateOptions
   return fill_directory(std::move(directory), path, options, why);
 }
 
-Handle create_in_new_directory(const std::string& path, const CreateOptions& options, std::string& why) {
+Handle create_in_new_directory(const std::string& path, const CreateOptions& options,
+                               std::string& why) {
   PMEMFS_TRY(const Place place, open_place(path, why));
   PMEMFS_CHECK(check_parents(place.folder.get(), why));
   PMEMFS_TRY(const Probe host, probe_fd(place.folder.get(), path, why));
@@ -207,8 +227,8 @@ Handle create_in_new_file(const std::string& path, const CreateOptions& options,
   PMEMFS_CHECK(check_parents(place.folder.get(), why));
   PMEMFS_TRY(const Probe host, probe_fd(place.folder.get(), path, why));
   PMEMFS_CHECK(check_fit(host, path, options.emulate, why));
-  PMEMFS_TRY(UniqueFd file,
-             open_beneath(place.folder.get(), place.name, O_RDWR | O_CREAT | O_EXCL, 0600, path, why));
+  PMEMFS_TRY(UniqueFd file, open_beneath(place.folder.get(), place.name, O_RDWR | O_CREAT | O_EXCL,
+                                         0600, path, why));
   Undo undo;
   undo.add(place.folder.get(), place.name, 0);
   PMEMFS_CHECK(lock_region(file.get(), false, 0, path, why));
@@ -224,21 +244,25 @@ Handle create_in_new_file(const std::string& path, const CreateOptions& options,
 }
 
 // The size that the existing file is to have: its own, and a given one must agree.
-Result<std::uint64_t> size_for(int file, const std::string& path, std::uint64_t wanted, std::string& why) {
+Result<std::uint64_t> size_for(int file, const std::string& path, std::uint64_t wanted,
+                               std::string& why) {
   struct stat st {};
   if (::fstat(file, &st) != 0) {
     return host_error(why, path, errno);
   }
   const auto size = static_cast<std::uint64_t>(st.st_size);
   if (wanted != 0 && size != wanted) {
-    return because(why, EEXIST,
-                   fmt::format("{0}: exists already, with {1} bytes; leave out --size to use them, or rm {0}", path, size));
+    return because(
+        why, EEXIST,
+        fmt::format("{0}: exists already, with {1} bytes; leave out --size to use them, or rm {0}",
+                    path, size));
   }
   PMEMFS_CHECK(check_size(path, size, why));
   return size;
 }
 
-Handle create_in_existing_file(const std::string& path, const CreateOptions& options, std::string& why) {
+Handle create_in_existing_file(const std::string& path, const CreateOptions& options,
+                               std::string& why) {
   PMEMFS_TRY(const Place place, open_place(path, why));
   PMEMFS_CHECK(check_parents(place.folder.get(), why));
   PMEMFS_TRY(UniqueFd file, open_beneath(place.folder.get(), place.name, O_RDWR, 0, path, why));
@@ -274,7 +298,8 @@ Handle create(const std::string& path, const CreateOptions& options, std::string
   if (kind) {
     return create_in_existing_directory(path, sized, why);
   }
-  return options.size == 0 ? create_in_new_directory(path, sized, why) : create_in_new_file(path, sized, why);
+  return options.size == 0 ? create_in_new_directory(path, sized, why)
+                           : create_in_new_file(path, sized, why);
 }
 
 }  // namespace pmemfs::region

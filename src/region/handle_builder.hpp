@@ -12,10 +12,11 @@ namespace pmemfs::region {
 
 class HandleBuilder {
  public:
-  // A locked, checked file of `size` bytes becomes a handle: probes and maps it. directory and data are those of a
-  // directory region, else none.
-  static Result<std::unique_ptr<RegionHandle>> build(const std::string& path, base::UniqueFd directory,
-                                                     base::UniqueFd data, base::UniqueFd file, bool read_only,
+  // A locked, checked file of `size` bytes becomes a handle: probes and maps it. directory and data
+  // are those of a directory region, else none.
+  static Result<std::unique_ptr<RegionHandle>> build(const std::string& path,
+                                                     base::UniqueFd directory, base::UniqueFd data,
+                                                     base::UniqueFd file, bool read_only,
                                                      std::string& why);
 };
 
@@ -23,9 +24,11 @@ class HandleBuilder {
 Status check_size(const std::string& path, std::uint64_t size, std::string& why);
 
 // lock_file with words.
-Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string& path, std::string& why);
+Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string& path,
+                   std::string& why);
 
-// What kind of thing `path` is, symbolic links followed; ENODEV for devices and other things no region can be in.
+// What kind of thing `path` is, symbolic links followed; ENODEV for devices and other things no
+// region can be in.
 Result<HostKind> region_kind(const std::string& path, std::string& why);
 
 // The `data` directory of a directory region, checked.

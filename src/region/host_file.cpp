@@ -33,7 +33,8 @@ Status preallocate(int fd, std::uint64_t off, std::uint64_t len) {
 Status write_zeros(int fd, std::uint64_t off, std::uint64_t len) {
   const std::vector<std::byte> zeros(kChunk);
   while (len > 0) {
-    const ssize_t n = ::pwrite(fd, zeros.data(), std::min<std::uint64_t>(len, kChunk), static_cast<off_t>(off));
+    const ssize_t n =
+        ::pwrite(fd, zeros.data(), std::min<std::uint64_t>(len, kChunk), static_cast<off_t>(off));
     if (n < 0 && errno == EINTR) {
       continue;
     }

@@ -20,14 +20,16 @@ constexpr unsigned kStreamFlags = PMEM_F_MEM_NONTEMPORAL | PMEM_F_MEM_NODRAIN;
 constexpr std::uint64_t kGrowthReserve = 1ULL << 40U;
 
 std::byte* align_up(std::byte* p, std::uint64_t alignment) {
-  const auto address = reinterpret_cast<std::uintptr_t>(p);  // NOLINT(*-reinterpret-cast): only the address counts
+  const auto address =
+      reinterpret_cast<std::uintptr_t>(p);  // NOLINT(*-reinterpret-cast): only the address counts
   const std::uint64_t rest = address % alignment;
   return rest == 0 ? p : p + (alignment - rest);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<MappedRegion>> MappedRegion::map(int fd, std::uint64_t size, const MapOptions& options) {
+Result<std::unique_ptr<MappedRegion>> MappedRegion::map(int fd, std::uint64_t size,
+                                                        const MapOptions& options) {
   assert(size > 0 && size % format::kBlockSize == 0);
   std::unique_ptr<MappedRegion> region(new MappedRegion(fd, options));
   PMEMFS_CHECK(region->reserve(size));
@@ -47,7 +49,8 @@ Status MappedRegion::reserve(std::uint64_t size) {
   std::uint64_t want = options_.growable ? std::max(size * 2, kGrowthReserve) : size;
   while (true) {
     reserved_bytes_ = want + format::kFrameSize;
-    void* p = ::mmap(nullptr, reserved_bytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* p = ::mmap(nullptr, reserved_bytes_, PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p != MAP_FAILED) {
       reserved_ = static_cast<std::byte*>(p);
       base_ = align_up(reserved_, format::kFrameSize);
@@ -68,13 +71,16 @@ Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
   } else {
     flags |= options_.map_sync ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
   }
-  void* p = ::mmap(base_ + from, to - from, PROT_READ | PROT_WRITE, flags, fd_, static_cast<off_t>(from));
+  void* p =
+      ::mmap(base_ + from, to - from, PROT_READ | PROT_WRITE, flags, fd_, static_cast<off_t>(from));
   if (p != MAP_FAILED) {
     return {};
   }
   const int code = errno;
-  // The kernel may have dropped the reservation before it failed: without it others could be mapped here.
-  ::mmap(base_ + from, to - from, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  // The kernel may have dropped the reservation before it failed: without it others could be mapped
+  // here.
+  ::mmap(base_ + from, to - from, PROT_NONE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   return Error(code);
 }
 
@@ -106,7 +112,9 @@ void MappedRegion::flush(ByteOff off, std::size_t n) {
   }
 }
 
-void MappedRegion::fence() { pmem_drain(); }
+void MappedRegion::fence() {
+  pmem_drain();
+}
 
 Status MappedRegion::grow(std::uint64_t new_size) {
   assert(new_size > size() && new_size % format::kBlockSize == 0);

@@ -15,13 +15,14 @@ struct MapOptions {
   Granularity granularity = Granularity::kNone;
 };
 
-// A host file mapped as a region, 2 MiB-aligned. The mapping lies at the start of a reserved address range, so that
-// growth maps more behind it and nothing moves. Thread-safety: see Region.
+// A host file mapped as a region, 2 MiB-aligned. The mapping lies at the start of a reserved
+// address range, so that growth maps more behind it and nothing moves. Thread-safety: see Region.
 class MappedRegion final : public Region {
  public:
-  // Maps the first `size` bytes (a multiple of 4096) of `fd`, which stays the caller's, outlives the region and is open
-  // for writing unless read_only. ENOMEM where the address space is limited.
-  static Result<std::unique_ptr<MappedRegion>> map(int fd, std::uint64_t size, const MapOptions& options);
+  // Maps the first `size` bytes (a multiple of 4096) of `fd`, which stays the caller's, outlives
+  // the region and is open for writing unless read_only. ENOMEM where the address space is limited.
+  static Result<std::unique_ptr<MappedRegion>> map(int fd, std::uint64_t size,
+                                                   const MapOptions& options);
   ~MappedRegion() override;
 
   [[nodiscard]] Granularity granularity() const override { return options_.granularity; }
@@ -34,8 +35,8 @@ class MappedRegion final : public Region {
   void flush(ByteOff off, std::size_t n) override;
   void fence() override;
 
-  // EROFS when read-only, EOPNOTSUPP when not growable, EFBIG beyond the reserved addresses. When the process dies in
-  // the middle the file may be longer than it was, by bytes that read as zeros.
+  // EROFS when read-only, EOPNOTSUPP when not growable, EFBIG beyond the reserved addresses. When
+  // the process dies in the middle the file may be longer than it was, by bytes that read as zeros.
   Status grow(std::uint64_t new_size) override;
 
  private:

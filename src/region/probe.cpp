@@ -28,7 +28,8 @@ using base::UniqueFd;
 
 constexpr std::size_t kTrialBytes = 4096;
 
-// The type that /proc/self/mountinfo gives for the mount of `fd`: "36 35 98:0 / /mnt rw shared:1 - ext4 /dev/vda rw".
+// The type that /proc/self/mountinfo gives for the mount of `fd`: "36 35 98:0 / /mnt rw shared:1 -
+// ext4 /dev/vda rw".
 std::string filesystem_name(int fd) {
   struct statx sx {};
   if (::statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &sx) != 0) {
@@ -60,7 +61,8 @@ bool grants_map_sync(int fd, int protection) {
 // Tries with a file without a name, which the kernel drops at close.
 bool directory_grants_map_sync(int dir) {
   const UniqueFd file(::openat(dir, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  return file && ::ftruncate(file.get(), kTrialBytes) == 0 && grants_map_sync(file.get(), PROT_READ | PROT_WRITE);
+  return file && ::ftruncate(file.get(), kTrialBytes) == 0 &&
+         grants_map_sync(file.get(), PROT_READ | PROT_WRITE);
 }
 
 bool file_grants_map_sync(int fd) {
@@ -78,7 +80,8 @@ Granularity granularity_of(const Probe& p) {
 // devdax devices are character devices of the subsystem "dax".
 bool is_devdax(dev_t device) {
   std::array<char, PATH_MAX> target{};
-  const std::string link = fmt::format("/sys/dev/char/{}:{}/subsystem", ::major(device), ::minor(device));
+  const std::string link =
+      fmt::format("/sys/dev/char/{}:{}/subsystem", ::major(device), ::minor(device));
   const ssize_t n = ::readlink(link.c_str(), target.data(), target.size());
   return n > 0 && std::string_view(target.data(), static_cast<std::size_t>(n)).ends_with("/dax");
 }
@@ -120,7 +123,8 @@ Result<Probe> probe_fd(int fd, const std::string& shown, std::string& why) {
   Probe p;
   p.kind = kind_of(st);
   p.filesystem = filesystem_name(fd);
-  p.volatile_fs = fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC;
+  p.volatile_fs =
+      fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC;
   p.read_only = (vfs.f_flag & ST_RDONLY) != 0;
   if (p.kind == HostKind::kDirectory) {
     p.map_sync = directory_grants_map_sync(fd);
@@ -143,7 +147,8 @@ Result<Probe> probe(const std::string& path, std::string& why) {
   if (kind != HostKind::kDirectory && kind != HostKind::kFile) {
     return probe_fd(place.get(), path, why);
   }
-  UniqueFd fd(::open(path.c_str(), (kind == HostKind::kFile ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC));
+  UniqueFd fd(
+      ::open(path.c_str(), (kind == HostKind::kFile ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_CLOEXEC));
   if (!fd) {
     fd.reset(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   }

@@ -16,15 +16,15 @@ enum class HostKind : std::uint8_t { kDirectory, kFile, kDevdax, kOther };
 
 struct Probe {
   HostKind kind = HostKind::kOther;
-  std::string filesystem;  // "ext4", "tmpfs", …; "unknown" where /proc is missing
-  bool map_sync = false;   // MAP_SYNC is granted: flushed stores survive without fsync
+  std::string filesystem;    // "ext4", "tmpfs", …; "unknown" where /proc is missing
+  bool map_sync = false;     // MAP_SYNC is granted: flushed stores survive without fsync
   bool volatile_fs = false;  // tmpfs or ramfs: gone at the next boot
   bool read_only = false;    // the filesystem is mounted read-only
   Granularity granularity = Granularity::kNone;
 };
 
-// ENOENT and others as open(2); `why` is set then (see reason.hpp). On a read-only directory, where no file can be made
-// to try it, map_sync is false: probe a file in it instead.
+// ENOENT and others as open(2); `why` is set then (see reason.hpp). On a read-only directory, where
+// no file can be made to try it, map_sync is false: probe a file in it instead.
 Result<Probe> probe(const std::string& path, std::string& why);
 
 // The same for an open directory or regular file.

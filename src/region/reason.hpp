@@ -5,8 +5,8 @@
 
 #include "pmemfs/result.hpp"
 
-// How this layer tells a person why something was refused: beside the errno, one line without a newline that names the
-// path, the cause and the way out. mkfs and mount print it as it is.
+// How this layer tells a person why something was refused: beside the errno, one line without a
+// newline that names the path, the cause and the way out. mkfs and mount print it as it is.
 namespace pmemfs::region {
 
 // Sets `why` and gives the error to return.

@@ -43,21 +43,26 @@ Result<Site> site_of(const std::string& path, HostKind kind, std::string& why) {
   return site;
 }
 
-// The region file, for writing where that is possible: also a read-only open takes the exclusive lock then.
-Result<UniqueFd> open_region_file(const Site& site, const std::string& path, HostKind kind, bool read_only,
-                                  bool& medium_read_only, std::string& why) {
+// The region file, for writing where that is possible: also a read-only open takes the exclusive
+// lock then.
+Result<UniqueFd> open_region_file(const Site& site, const std::string& path, HostKind kind,
+                                  bool read_only, bool& medium_read_only, std::string& why) {
   medium_read_only = false;
   Result<UniqueFd> file = open_beneath(site.folder.get(), site.name, O_RDWR, 0, site.shown, why);
   if (!file && file.code() == EROFS) {
     if (!read_only) {
-      return because(why, EROFS, fmt::format("{}: lies on a read-only filesystem; mount it read-only (-o ro)", path));
+      return because(
+          why, EROFS,
+          fmt::format("{}: lies on a read-only filesystem; mount it read-only (-o ro)", path));
     }
     medium_read_only = true;
     file = open_beneath(site.folder.get(), site.name, O_RDONLY, 0, site.shown, why);
   }
   if (!file && file.code() == ENOENT && kind == HostKind::kDirectory) {
-    return because(why, EUCLEAN, fmt::format("{0}: is not a pmemfs region (it has no file '{1}'); make one with "
-                                             "mkfs.pmemfs {0}", path, kMetadataName));
+    return because(why, EUCLEAN,
+                   fmt::format("{0}: is not a pmemfs region (it has no file '{1}'); make one with "
+                               "mkfs.pmemfs {0}",
+                               path, kMetadataName));
   }
   if (file) {
     PMEMFS_CHECK(check_private_file(file->get(), site.shown, why));
@@ -78,26 +83,35 @@ Result<std::uint64_t> size_of(int fd, const std::string& path, std::string& why)
 
 Status check_size(const std::string& path, std::uint64_t size, std::string& why) {
   if (size < format::kMinRegionSize) {
-    return because(why, EINVAL, fmt::format("{}: {} bytes are too small for a region, which needs at least 16 MiB", path,
-                                            size));
+    return because(
+        why, EINVAL,
+        fmt::format("{}: {} bytes are too small for a region, which needs at least 16 MiB", path,
+                    size));
   }
   if (size > format::kMaxRegionSize) {
-    return because(why, EFBIG, fmt::format("{}: {} bytes are more than the 64 TiB that a region may have", path, size));
+    return because(
+        why, EFBIG,
+        fmt::format("{}: {} bytes are more than the 64 TiB that a region may have", path, size));
   }
   if (size % format::kBlockSize != 0) {
-    return because(why, EINVAL, fmt::format("{}: {} bytes are not a multiple of 4096; truncate -s {} would do", path,
-                                            size, size / format::kBlockSize * format::kBlockSize));
+    return because(why, EINVAL,
+                   fmt::format("{}: {} bytes are not a multiple of 4096; truncate -s {} would do",
+                               path, size, size / format::kBlockSize * format::kBlockSize));
   }
   return {};
 }
 
-Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string& path, std::string& why) {
-  const Status locked = lock_file(fd, shared ? LockMode::kShared : LockMode::kExclusive, wait_seconds);
+Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string& path,
+                   std::string& why) {
+  const Status locked =
+      lock_file(fd, shared ? LockMode::kShared : LockMode::kExclusive, wait_seconds);
   if (locked.code() == EBUSY) {
-    return because(why, EBUSY, fmt::format("{}: in use by another pmemfs program; unmount it first", path));
+    return because(why, EBUSY,
+                   fmt::format("{}: in use by another pmemfs program; unmount it first", path));
   }
   if (!locked) {
-    return because(why, locked.code(), fmt::format("{}: cannot be locked: {}", path, std::strerror(locked.code())));
+    return because(why, locked.code(),
+                   fmt::format("{}: cannot be locked: {}", path, std::strerror(locked.code())));
   }
   return {};
 }
@@ -115,12 +129,18 @@ Result<HostKind> region_kind(const std::string& path, std::string& why) {
     return HostKind::kFile;
   }
   if (S_ISCHR(st.st_mode)) {
-    return because(why, ENODEV, fmt::format("{}: devices, devdax included, are not supported by this version; use a "
-                                            "directory or file on an ext4 or xfs filesystem with DAX", path));
+    return because(
+        why, ENODEV,
+        fmt::format("{}: devices, devdax included, are not supported by this version; use a "
+                    "directory or file on an ext4 or xfs filesystem with DAX",
+                    path));
   }
   if (S_ISBLK(st.st_mode)) {
-    return because(why, ENODEV, fmt::format("{}: is a block device; make an ext4 or xfs filesystem on it, mount that "
-                                            "with -o dax=always and use a directory there", path));
+    return because(
+        why, ENODEV,
+        fmt::format("{}: is a block device; make an ext4 or xfs filesystem on it, mount that "
+                    "with -o dax=always and use a directory there",
+                    path));
   }
   return because(why, ENODEV, fmt::format("{}: is neither a directory nor a regular file", path));
 }
@@ -135,8 +155,10 @@ Result<UniqueFd> open_data(int directory, const std::string& path, std::string& 
   return data;
 }
 
-Result<std::unique_ptr<RegionHandle>> HandleBuilder::build(const std::string& path, UniqueFd directory, UniqueFd data,
-                                                           UniqueFd file, bool read_only, std::string& why) {
+Result<std::unique_ptr<RegionHandle>> HandleBuilder::build(const std::string& path,
+                                                           UniqueFd directory, UniqueFd data,
+                                                           UniqueFd file, bool read_only,
+                                                           std::string& why) {
   std::unique_ptr<RegionHandle> handle(new RegionHandle());
   PMEMFS_TRY(const std::uint64_t size, size_of(file.get(), path, why));
   PMEMFS_TRY(handle->host_, probe_fd(file.get(), path, why));
@@ -147,7 +169,8 @@ Result<std::unique_ptr<RegionHandle>> HandleBuilder::build(const std::string& pa
   options.granularity = handle->host_.granularity;
   Result<std::unique_ptr<MappedRegion>> region = MappedRegion::map(file.get(), size, options);
   if (!region) {
-    return because(why, region.code(), fmt::format("{}: cannot be mapped: {}", path, std::strerror(region.code())));
+    return because(why, region.code(),
+                   fmt::format("{}: cannot be mapped: {}", path, std::strerror(region.code())));
   }
   handle->region_ = std::move(region).value();
   if (directory) {
@@ -160,15 +183,19 @@ Result<std::unique_ptr<RegionHandle>> HandleBuilder::build(const std::string& pa
   return handle;
 }
 
-Result<std::unique_ptr<RegionHandle>> open(const std::string& path, const OpenOptions& options, std::string& why) {
+Result<std::unique_ptr<RegionHandle>> open(const std::string& path, const OpenOptions& options,
+                                           std::string& why) {
   PMEMFS_TRY(const HostKind kind, region_kind(path, why));
   PMEMFS_TRY(Site site, site_of(path, kind, why));
   bool medium_read_only = false;
-  PMEMFS_TRY(UniqueFd file, open_region_file(site, path, kind, options.read_only, medium_read_only, why));
+  PMEMFS_TRY(UniqueFd file,
+             open_region_file(site, path, kind, options.read_only, medium_read_only, why));
   PMEMFS_CHECK(lock_region(file.get(), medium_read_only, options.wait_seconds, path, why));
   PMEMFS_TRY(const std::uint64_t size, size_of(file.get(), path, why));
   if (!check_size(site.shown, size, why)) {
-    why = fmt::format("{}: is not a pmemfs region: its size of {} bytes is none that a region can have", site.shown, size);
+    why = fmt::format(
+        "{}: is not a pmemfs region: its size of {} bytes is none that a region can have",
+        site.shown, size);
     return Error(EUCLEAN);
   }
   UniqueFd data;
@@ -177,13 +204,16 @@ Result<std::unique_ptr<RegionHandle>> open(const std::string& path, const OpenOp
   } else {
     site.folder.reset();
   }
-  return HandleBuilder::build(path, std::move(site.folder), std::move(data), std::move(file), options.read_only, why);
+  return HandleBuilder::build(path, std::move(site.folder), std::move(data), std::move(file),
+                              options.read_only, why);
 }
 
-Status peek(const std::string& path, std::uint64_t off, void* dst, std::size_t n, std::string& why) {
+Status peek(const std::string& path, std::uint64_t off, void* dst, std::size_t n,
+            std::string& why) {
   PMEMFS_TRY(const HostKind kind, region_kind(path, why));
   PMEMFS_TRY(const Site site, site_of(path, kind, why));
-  PMEMFS_TRY(const UniqueFd file, open_beneath(site.folder.get(), site.name, O_RDONLY, 0, site.shown, why));
+  PMEMFS_TRY(const UniqueFd file,
+             open_beneath(site.folder.get(), site.name, O_RDONLY, 0, site.shown, why));
   PMEMFS_CHECK(check_private_file(file.get(), site.shown, why));
   const Status got = read_exactly(file.get(), off, dst, n);
   if (!got) {

@@ -14,16 +14,18 @@
 
 // Making and opening regions, the way mkfs, fsck and the daemon do it.
 //
-// A directory region is a directory with the metadata file `region` and the directory `data`, whose content belongs to
-// the layer backing. A file region is the file. Errors carry a line for people in `why` (see reason.hpp).
+// A directory region is a directory with the metadata file `region` and the directory `data`, whose
+// content belongs to the layer backing. A file region is the file. Errors carry a line for people
+// in `why` (see reason.hpp).
 namespace pmemfs::region {
 
 inline constexpr std::uint64_t kDefaultMetadataSize = 16ULL << 20U;
 inline constexpr const char* kMetadataName = "region";
 inline constexpr const char* kDataName = "data";
 
-// An open region: its memory, its descriptors and the lock, which ends with this object (and with those of children
-// forked meanwhile). Immutable after construction, so thread-safe; the Region has rules of its own.
+// An open region: its memory, its descriptors and the lock, which ends with this object (and with
+// those of children forked meanwhile). Immutable after construction, so thread-safe; the Region has
+// rules of its own.
 class RegionHandle {
  public:
   RegionHandle(const RegionHandle&) = delete;
@@ -54,30 +56,38 @@ class RegionHandle {
 };
 
 struct CreateOptions {
-  bool emulate = false;    // take memory that is not persistent
-  bool force = false;      // take what holds data
-  std::uint64_t size = 0;  // bytes; 0: 16 MiB of metadata for a directory, the size that the file has
+  bool emulate = false;  // take memory that is not persistent
+  bool force = false;    // take what holds data
+  std::uint64_t size =
+      0;  // bytes; 0: 16 MiB of metadata for a directory, the size that the file has
 };
 
-// A new region of zeros at `path`, locked exclusively: the metadata file of an existing directory (empty, or with force)
-// or of one that is made where nothing is; or an existing regular file, or with a size a new one. A former region's
-// backing files in `data` are left for the caller to remove. On failure nothing is left changed.
-//   EBUSY in use · EEXIST, ENOTEMPTY holds something, needs force · EINVAL, EFBIG bad size · ENOTSUP needs emulate ·
-//   EROFS · EPERM others could write there · ENODEV a device · ENOSPC · ENOENT and others as open(2)
-Result<std::unique_ptr<RegionHandle>> create(const std::string& path, const CreateOptions& options, std::string& why);
+// A new region of zeros at `path`, locked exclusively: the metadata file of an existing directory
+// (empty, or with force) or of one that is made where nothing is; or an existing regular file, or
+// with a size a new one. A former region's backing files in `data` are left for the caller to
+// remove. On failure nothing is left changed.
+//   EBUSY in use · EEXIST, ENOTEMPTY holds something, needs force · EINVAL, EFBIG bad size ·
+//   ENOTSUP needs emulate · EROFS · EPERM others could write there · ENODEV a device · ENOSPC ·
+//   ENOENT and others as open(2)
+Result<std::unique_ptr<RegionHandle>> create(const std::string& path, const CreateOptions& options,
+                                             std::string& why);
 
 struct OpenOptions {
   bool read_only = false;     // stores go to a private copy, so that the journal can be replayed
   unsigned wait_seconds = 0;  // how long an owner that shuts down is waited for
 };
 
-// An existing region, locked exclusively, or shared where the medium is read-only. What it holds is not looked at; its
-// size() is that of the file and exceeds the superblock's after a crash within grow(). Persistence is not demanded either:
-// the caller compares region().granularity() with what the superblock says about emulation.
-//   EBUSY in use · EUCLEAN not a region or a damaged one · EROFS · EPERM others could write there · ENOENT …
-Result<std::unique_ptr<RegionHandle>> open(const std::string& path, const OpenOptions& options, std::string& why);
+// An existing region, locked exclusively, or shared where the medium is read-only. What it holds is
+// not looked at; its size() is that of the file and exceeds the superblock's after a crash within
+// grow(). Persistence is not demanded either: the caller compares region().granularity() with what
+// the superblock says about emulation.
+//   EBUSY in use · EUCLEAN not a region or a damaged one · EROFS · EPERM others could write there ·
+//   ENOENT …
+Result<std::unique_ptr<RegionHandle>> open(const std::string& path, const OpenOptions& options,
+                                           std::string& why);
 
-// Bytes [off, off + n) of the region at `path`, whoever has it open, without a lock: to name the owner of a region in use.
+// Bytes [off, off + n) of the region at `path`, whoever has it open, without a lock: to name the
+// owner of a region in use.
 Status peek(const std::string& path, std::uint64_t off, void* dst, std::size_t n, std::string& why);
 
 }  // namespace pmemfs::region

@@ -40,15 +40,19 @@ std::string without_trailing_slashes(std::string path) {
 Status check_one_parent(int dir, const struct stat& st, std::string& why) {
   const bool ours = st.st_uid == 0 || st.st_uid == ::geteuid();
   if (!ours) {
-    return because(why, EPERM,
-                   fmt::format("{}: owned by uid {}, who could replace the region below it; use a place whose parents "
-                               "belong to root, or chown root this directory",
-                               shown_path(dir), st.st_uid));
+    return because(
+        why, EPERM,
+        fmt::format(
+            "{}: owned by uid {}, who could replace the region below it; use a place whose parents "
+            "belong to root, or chown root this directory",
+            shown_path(dir), st.st_uid));
   }
   if ((st.st_mode & kOthersWrite) != 0 && (st.st_mode & S_ISVTX) == 0) {
-    return because(why, EPERM,
-                   fmt::format("{0}: writable by others, who could replace the region below it; chmod go-w {0}",
-                               shown_path(dir)));
+    return because(
+        why, EPERM,
+        fmt::format(
+            "{0}: writable by others, who could replace the region below it; chmod go-w {0}",
+            shown_path(dir)));
   }
   return {};
 }
@@ -64,7 +68,8 @@ Status walk_up(UniqueFd dir, std::string& why) {
     struct stat above {};
     if (!up || ::fstat(up.get(), &above) != 0) {
       const int code = errno;
-      return because(why, code, fmt::format("{}/..: {}", shown_path(dir.get()), std::strerror(code)));
+      return because(why, code,
+                     fmt::format("{}/..: {}", shown_path(dir.get()), std::strerror(code)));
     }
     if (above.st_dev == st.st_dev && above.st_ino == st.st_ino) {
       return {};
@@ -79,7 +84,8 @@ Status walk_up(UniqueFd dir, std::string& why) {
 
 std::string shown_path(int fd) {
   std::array<char, PATH_MAX> text{};
-  const ssize_t n = ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), text.data(), text.size());
+  const ssize_t n =
+      ::readlink(fmt::format("/proc/self/fd/{}", fd).c_str(), text.data(), text.size());
   return n > 0 ? std::string(text.data(), static_cast<std::size_t>(n)) : std::string("a directory");
 }
 
@@ -107,14 +113,15 @@ Result<Place> open_place(const std::string& path, std::string& why) {
   place.folder.reset(retry_open(AT_FDCWD, folder.c_str(), O_RDONLY | O_DIRECTORY));
   if (!place.folder) {
     const int code = errno;
-    return because(why, code, fmt::format("{}: {} (the directory that is to hold {})", folder, std::strerror(code),
-                                          place.name));
+    return because(why, code,
+                   fmt::format("{}: {} (the directory that is to hold {})", folder,
+                               std::strerror(code), place.name));
   }
   return place;
 }
 
-Result<UniqueFd> open_beneath(int folder, const std::string& name, int flags, mode_t mode, const std::string& shown,
-                              std::string& why) {
+Result<UniqueFd> open_beneath(int folder, const std::string& name, int flags, mode_t mode,
+                              const std::string& shown, std::string& why) {
   struct open_how how {};
   how.flags = static_cast<unsigned>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   how.mode = mode;
@@ -128,10 +135,13 @@ Result<UniqueFd> open_beneath(int folder, const std::string& name, int flags, mo
   }
   const int code = errno;
   if (code == ELOOP) {
-    return because(why, code, fmt::format("{}: is a symbolic link, which is not followed here", shown));
+    return because(why, code,
+                   fmt::format("{}: is a symbolic link, which is not followed here", shown));
   }
   if (code == EXDEV) {
-    return because(why, code, fmt::format("{}: lies on another mount than the directory that holds it", shown));
+    return because(
+        why, code,
+        fmt::format("{}: lies on another mount than the directory that holds it", shown));
   }
   return because(why, code, fmt::format("{}: {}", shown, std::strerror(code)));
 }
@@ -143,11 +153,12 @@ Status check_private_directory(int dir, std::string& why) {
   }
   if (st.st_uid != ::geteuid()) {
     return because(why, EPERM,
-                   fmt::format("{0}: owned by uid {1}, not by uid {2} who runs this; chown {2} {0}", shown_path(dir),
-                               st.st_uid, ::geteuid()));
+                   fmt::format("{0}: owned by uid {1}, not by uid {2} who runs this; chown {2} {0}",
+                               shown_path(dir), st.st_uid, ::geteuid()));
   }
   if ((st.st_mode & kOthersWrite) != 0) {
-    return because(why, EPERM, fmt::format("{0}: writable by others; chmod 700 {0}", shown_path(dir)));
+    return because(why, EPERM,
+                   fmt::format("{0}: writable by others; chmod 700 {0}", shown_path(dir)));
   }
   return {};
 }
@@ -178,14 +189,17 @@ Status check_private_file(int fd, const std::string& shown, std::string& why) {
   }
   if (st.st_uid != ::geteuid()) {
     return because(why, EPERM,
-                   fmt::format("{0}: owned by uid {1}, not by uid {2} who runs this; chown {2} {0}", shown, st.st_uid,
-                               ::geteuid()));
+                   fmt::format("{0}: owned by uid {1}, not by uid {2} who runs this; chown {2} {0}",
+                               shown, st.st_uid, ::geteuid()));
   }
   if ((st.st_mode & kOthersAnything) != 0) {
-    return because(why, EPERM, fmt::format("{0}: others may read or write it; chmod 600 {0}", shown));
+    return because(why, EPERM,
+                   fmt::format("{0}: others may read or write it; chmod 600 {0}", shown));
   }
   if (st.st_nlink != 1) {
-    return because(why, EPERM, fmt::format("{}: has {} names; remove the others (find -samefile)", shown, st.st_nlink));
+    return because(
+        why, EPERM,
+        fmt::format("{}: has {} names; remove the others (find -samefile)", shown, st.st_nlink));
   }
   return {};
 }

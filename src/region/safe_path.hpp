@@ -11,8 +11,8 @@
 // All functions are thread-safe; `why` is set when they fail (see reason.hpp).
 namespace pmemfs::region {
 
-// The folder that holds `path`, opened, and the last part of `path`. Symbolic links on the way are followed: what is
-// checked afterwards is where they led.
+// The folder that holds `path`, opened, and the last part of `path`. Symbolic links on the way are
+// followed: what is checked afterwards is where they led.
 struct Place {
   base::UniqueFd folder;
   std::string name;
@@ -22,16 +22,16 @@ Result<Place> open_place(const std::string& path, std::string& why);
 // One directory, symbolic links followed. ENOENT, ENOTDIR, … as open(2).
 Result<base::UniqueFd> open_directory(const std::string& path, std::string& why);
 
-// openat2 of `name` in `folder` without leaving it: no symbolic links, no other mount, and never waiting for what is not
-// a regular file. `shown` is how `why` calls it.
+// openat2 of `name` in `folder` without leaving it: no symbolic links, no other mount, and never
+// waiting for what is not a regular file. `shown` is how `why` calls it.
 Result<base::UniqueFd> open_beneath(int folder, const std::string& name, int flags, mode_t mode,
                                     const std::string& shown, std::string& why);
 
 // EPERM unless the directory belongs to this process's user and nobody else may write to it.
 Status check_private_directory(int dir, std::string& why);
 
-// EPERM unless `dir` and every directory above it belong to root (or this process's user) and are writable by nobody
-// else, or are sticky.
+// EPERM unless `dir` and every directory above it belong to root (or this process's user) and are
+// writable by nobody else, or are sticky.
 Status check_parents(int dir, std::string& why);
 
 // The parents of `dir`, without `dir` itself.

@@ -1,0 +1,140 @@
+// The half of HostDir that works on open files.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "backing/host_dir.hpp"
+#include "backing/touch.hpp"
+
+namespace pmemfs::backing {
+namespace {
+
+// Calls f until it is done with n bytes, meets an end (0) or fails. What was done before a failure
+// counts.
+template <typename F>
+Result<std::size_t> repeat(std::size_t n, F f) {
+  std::size_t done = 0;
+  while (done < n) {
+    const ssize_t step = f(done);
+    if (step > 0) {
+      done += static_cast<std::size_t>(step);
+    } else if (step == 0) {
+      break;
+    } else if (errno != EINTR) {
+      if (done > 0) {
+        break;
+      }
+      return Error(errno);
+    }
+  }
+  return done;
+}
+
+// Calls f, which returns 0 or sets errno, until no signal interrupts it.
+template <typename F>
+Status retry(F f) {
+  while (f() != 0) {
+    if (errno != EINTR) {
+      return Error(errno);
+    }
+  }
+  return {};
+}
+
+struct timespec timespec_of(Timestamp t) {
+  return {t.sec, static_cast<long>(t.nsec)};
+}
+
+}  // namespace
+
+Result<std::size_t> HostDir::read(int fd, std::uint64_t off, void* dst, std::size_t n) {
+  auto* to = static_cast<std::byte*>(dst);
+  return repeat(n, [=](std::size_t done) {
+    return ::pread(fd, to + done, n - done, static_cast<off_t>(off + done));
+  });
+}
+
+Result<std::size_t> HostDir::write(int fd, std::uint64_t off, const void* src, std::size_t n) {
+  if (read_only_) {
+    return Error(EROFS);
+  }
+  const auto* from = static_cast<const std::byte*>(src);
+  return repeat(n, [=](std::size_t done) {
+    return ::pwrite(fd, from + done, n - done, static_cast<off_t>(off + done));
+  });
+}
+
+Result<std::size_t> HostDir::copy(int from, std::uint64_t from_off, int to, std::uint64_t to_off,
+                                  std::size_t n) {
+  if (read_only_) {
+    return Error(EROFS);
+  }
+  return repeat(n, [=](std::size_t done) {
+    auto in = static_cast<off_t>(from_off + done);
+    auto out = static_cast<off_t>(to_off + done);
+    return ::copy_file_range(from, &in, to, &out, n - done, 0);
+  });
+}
+
+Status HostDir::truncate(int fd, std::uint64_t size) {
+  if (read_only_) {
+    return Error(EROFS);
+  }
+  return retry([=] { return ::ftruncate(fd, static_cast<off_t>(size)); });
+}
+
+Status HostDir::allocate(int fd, int mode, std::uint64_t off, std::uint64_t len) {
+  if (read_only_) {
+    return Error(EROFS);
+  }
+  return retry(
+      [=] { return ::fallocate(fd, mode, static_cast<off_t>(off), static_cast<off_t>(len)); });
+}
+
+Result<std::uint64_t> HostDir::seek(int fd, std::uint64_t off, int whence) {
+  const off_t found = ::lseek(fd, static_cast<off_t>(off), whence);
+  if (found < 0) {
+    return Error(errno);
+  }
+  return static_cast<std::uint64_t>(found);
+}
+
+Status HostDir::set_times(int fd, Timestamp atime, Timestamp mtime) {
+  if (read_only_) {
+    return Error(EROFS);
+  }
+  const struct timespec times[2] = {timespec_of(atime), timespec_of(mtime)};
+  return ::futimens(fd, times) == 0 ? Status() : Status(Error(errno));
+}
+
+Status HostDir::touch(int fd, std::uint64_t off, std::uint64_t len) {
+  return read_only_ ? Status(Error(EROFS)) : touch_pages(fd, off, len);
+}
+
+Status HostDir::sync_file(int fd) {
+  return retry([=] { return ::fsync(fd); });
+}
+
+Status HostDir::take_lease(int fd) {
+  // The default, SIGIO, would end the process when somebody breaks the lease.
+  if (::fcntl(fd, F_SETSIG, SIGURG) != 0) {
+    return Error(errno);
+  }
+  if (::fcntl(fd, F_SETLEASE, F_WRLCK) == 0) {
+    return {};
+  }
+  return Error(errno == EAGAIN ? EBUSY : errno);
+}
+
+bool HostDir::lease_held(int fd) {
+  return ::fcntl(fd, F_GETLEASE) == F_WRLCK;
+}
+
+void HostDir::drop_lease(int fd) {
+  ::fcntl(fd, F_SETLEASE, F_UNLCK);
+}
+
+}  // namespace pmemfs::backing
