@@ -47,7 +47,8 @@ Level from_spdlog(spdlog::level::level_enum level) noexcept {
 // "%*" of the pattern: how a line of this level begins. Plain information needs no word.
 class LevelPrefix final : public spdlog::custom_flag_formatter {
  public:
-  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/, spdlog::memory_buf_t& out) override {
+  void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
+              spdlog::memory_buf_t& out) override {
     std::string_view prefix;
     switch (from_spdlog(message.level)) {
       case Level::kDebug:
@@ -71,11 +72,13 @@ class LevelPrefix final : public spdlog::custom_flag_formatter {
 
 class CallbackSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  explicit CallbackSink(std::function<void(Level, const std::string&)> callback) : callback_(std::move(callback)) {}
+  explicit CallbackSink(std::function<void(Level, const std::string&)> callback)
+      : callback_(std::move(callback)) {}
 
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    callback_(from_spdlog(message.level), std::string(message.payload.data(), message.payload.size()));
+    callback_(from_spdlog(message.level),
+              std::string(message.payload.data(), message.payload.size()));
   }
   void flush_() override {}
 
@@ -83,7 +86,8 @@ class CallbackSink final : public spdlog::sinks::base_sink<std::mutex> {
   std::function<void(Level, const std::string&)> callback_;
 };
 
-std::shared_ptr<spdlog::logger> make_logger(std::string_view program, spdlog::sink_ptr sink, Level threshold) {
+std::shared_ptr<spdlog::logger> make_logger(std::string_view program, spdlog::sink_ptr sink,
+                                            Level threshold) {
   auto logger = std::make_shared<spdlog::logger>(std::string(program), std::move(sink));
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
   formatter->add_flag<LevelPrefix>('*').set_pattern("%n: %*%v");
@@ -105,8 +109,8 @@ struct State {
 
 // Never destroyed: threads and destructors of statics may log until the very end.
 State& state() {
-  static State* const instance = new State;
-  return *instance;
+  static auto* const kState = new State;
+  return *kState;
 }
 
 void replace_logger(std::shared_ptr<spdlog::logger> logger) {
@@ -123,7 +127,8 @@ void init_stderr(std::string_view program, Level threshold) {
 }
 
 void init_syslog(std::string_view program, Level threshold) {
-  auto sink = std::make_shared<spdlog::sinks::syslog_sink_mt>(std::string(program), LOG_PID, LOG_DAEMON, false);
+  auto sink = std::make_shared<spdlog::sinks::syslog_sink_mt>(std::string(program), LOG_PID,
+                                                              LOG_DAEMON, false);
   replace_logger(make_logger(program, std::move(sink), threshold));
 }
 

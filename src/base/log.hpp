@@ -7,25 +7,30 @@
 #include <string_view>
 #include <utility>
 
-// Log lines: one line each, no trailing newline, in the words of the docs. Error codes travel in Result<T>; the log
-// carries their context. Until one of the init functions is called lines of level kInfo and up go to stderr.
+// Log lines: one line each, no trailing newline, in the words of the docs. Error codes travel in
+// Result<T>; the log carries their context. Until one of the init functions is called lines of
+// level kInfo and up go to stderr.
 //
 //   log::warn("backing file {} is missing", name);
-//   log::warn_once("no-passthrough", "this kernel has no FUSE passthrough; durable files refuse shared mappings");
+//   log::warn_once("no-passthrough", "this kernel has no FUSE passthrough; durable files refuse
+//   shared mappings");
 //
-// Writing is thread-safe and never throws. The init functions are for main(), before other threads exist.
+// Writing is thread-safe and never throws. The init functions are for main(), before other threads
+// exist.
 namespace pmemfs::base::log {
 
 enum class Level { kDebug, kInfo, kWarning, kError };
 
-// To stderr as "program: text", "program: warning: text" and so on: for the foreground and for tools.
+// To stderr as "program: text", "program: warning: text" and so on: for the foreground and for
+// tools.
 void init_stderr(std::string_view program, Level threshold = Level::kInfo);
 
 // To syslog, facility daemon, under the program's name and pid: for the daemon in the background.
 void init_syslog(std::string_view program, Level threshold = Level::kInfo);
 
 // To a function, called by one thread at a time: for tests that look at what is said.
-void init_callback(std::function<void(Level, const std::string&)> sink, Level threshold = Level::kDebug);
+void init_callback(std::function<void(Level, const std::string&)> sink,
+                   Level threshold = Level::kDebug);
 
 // Thread-safe, unlike the init functions.
 void set_threshold(Level threshold) noexcept;

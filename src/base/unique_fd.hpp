@@ -7,9 +7,9 @@
 
 namespace pmemfs::base {
 
-// Owns a file descriptor, or none (-1). Closing keeps errno, so that an early return with errno set is safe; the result of
-// close(2) is not looked at, since whoever needs data on media calls fsync before.
-// Not thread-safe, as any value.
+// Owns a file descriptor, or none (-1). Closing keeps errno, so that an early return with errno set
+// is safe; the result of close(2) is not looked at, since whoever needs data on media calls fsync
+// before. Not thread-safe, as any value.
 class UniqueFd {
  public:
   UniqueFd() noexcept = default;

@@ -11,7 +11,8 @@
 
 namespace pmemfs::test {
 
-// Ends the running test case as skipped; `reason` says what it needs ("needs /dev/fuse"). Version 2 has no such thing.
+// Ends the running test case as skipped; `reason` says what it needs ("needs /dev/fuse"). Version 2
+// has no such thing.
 [[noreturn]] void skip(const std::string& reason);
 
 }  // namespace pmemfs::test

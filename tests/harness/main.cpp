@@ -1,13 +1,14 @@
-// The main function of every test program, and the record of each case's outcome that scripts/test counts.
+// The main function of every test program, and the record of each case's outcome that scripts/test
+// counts.
 #if !__has_include(<catch2/catch_all.hpp>)
 #define CATCH_CONFIG_RUNNER
 #endif
-#include "harness/catch.hpp"
-
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <optional>
+
+#include "harness/catch.hpp"
 
 namespace {
 
@@ -22,13 +23,18 @@ Outcome g_outcome;
 
 #ifdef CATCH_CONFIG_RUNNER
 using ListenerBase = Catch::TestEventListenerBase;
-const std::string& name_of(const Catch::TestCaseStats& stats) { return stats.testInfo.name; }
+const std::string& name_of(const Catch::TestCaseStats& stats) {
+  return stats.testInfo.name;
+}
 #else
 using ListenerBase = Catch::EventListenerBase;
-const std::string& name_of(const Catch::TestCaseStats& stats) { return stats.testInfo->name; }
+const std::string& name_of(const Catch::TestCaseStats& stats) {
+  return stats.testInfo->name;
+}
 #endif
 
-// Appends "passed|failed|skipped <TAB> case <TAB> reason" to the file that PMEMFS_TEST_REPORT names, if any.
+// Appends "passed|failed|skipped <TAB> case <TAB> reason" to the file that PMEMFS_TEST_REPORT
+// names, if any.
 void report(const char* outcome, const std::string& name, const std::string& reason) {
   const char* path = std::getenv("PMEMFS_TEST_REPORT");
   if (path == nullptr) {

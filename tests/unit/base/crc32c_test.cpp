@@ -25,7 +25,8 @@ TEST_CASE("crc32c of nothing is its seed") {
 }
 
 TEST_CASE("crc32c continues from any cut") {
-  constexpr std::string_view kText = "persistent memory keeps what is stored in it, flushed and fenced";
+  constexpr std::string_view kText =
+      "persistent memory keeps what is stored in it, flushed and fenced";
   const std::uint32_t whole = crc32c(0, kText.data(), kText.size());
   for (std::size_t cut = 0; cut <= kText.size(); ++cut) {
     CHECK(crc32c(crc32c(0, kText.data(), cut), kText.data() + cut, kText.size() - cut) == whole);

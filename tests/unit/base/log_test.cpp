@@ -17,7 +17,11 @@ struct Line {
 class Capture {
  public:
   explicit Capture(log::Level threshold) {
-    log::init_callback([this](log::Level level, const std::string& text) { lines.push_back({level, text}); }, threshold);
+    log::init_callback(
+        [this](log::Level level, const std::string& text) {
+          lines.push_back({level, text});
+        },
+        threshold);
   }
   Capture(const Capture&) = delete;
   Capture& operator=(const Capture&) = delete;

@@ -8,8 +8,12 @@ using pmemfs::base::UniqueFd;
 
 namespace {
 
-bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
-int open_null() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+bool is_open(int fd) {
+  return ::fcntl(fd, F_GETFD) >= 0;
+}
+int open_null() {
+  return ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
 
 }  // namespace
 
