@@ -3,6 +3,7 @@
 #if !__has_include(<catch2/catch_all.hpp>)
 #define CATCH_CONFIG_RUNNER
 #endif
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -33,8 +34,8 @@ const std::string& name_of(const Catch::TestCaseStats& stats) {
 }
 #endif
 
-// Appends "passed|failed|skipped <TAB> case <TAB> reason" to the file that PMEMFS_TEST_REPORT
-// names, if any.
+// Appends "program, passed|failed|skipped, case, reason", tab-separated, to the file that
+// PMEMFS_TEST_REPORT names, if any.
 void report(const char* outcome, const std::string& name, const std::string& reason) {
   const char* path = std::getenv("PMEMFS_TEST_REPORT");
   if (path == nullptr) {
@@ -42,7 +43,8 @@ void report(const char* outcome, const std::string& name, const std::string& rea
   }
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path, "ae"), &std::fclose);
   if (file) {
-    std::fprintf(file.get(), "%s\t%s\t%s\n", outcome, name.c_str(), reason.c_str());
+    std::fprintf(file.get(), "%s\t%s\t%s\t%s\n", program_invocation_short_name, outcome,
+                 name.c_str(), reason.c_str());
   }
 }
 

@@ -88,6 +88,11 @@ class Layers(Tree):
         write(self.root, "src/base/ok.cpp", '/*\n#include "core/names.hpp"\n*/\n// #include <libpmem.h>\n')
         self.assertEqual(self.run_script("check_layers.py").returncode, 0)
 
+    def test_a_fault_is_the_exit_status(self):
+        write(self.root, *LAYER_FAULTS[0][:2])
+        done = self.run_script("check_layers.py")
+        self.assertEqual((done.returncode, done.stdout.count("\n")), (1, 1))
+
     def test_a_missing_tree_is_an_error(self):
         done = subprocess.run([sys.executable, HERE / "check_layers.py", self.root / "none"], capture_output=True)
         self.assertNotEqual(done.returncode, 0)
@@ -126,12 +131,56 @@ class House(Tree):
         self.assertEqual(self.run_script("check_house.py").returncode, 1)
 
 
+JUNIT = """<testsuite>
+<testcase name="good" status="run"><system-out></system-out></testcase>
+<testcase name="script" status="run"><system-out></system-out></testcase>
+<testcase name="bad" status="fail"><failure message=""/></testcase>
+<testcase name="crashed" status="fail"><failure message=""/></testcase>
+<testcase name="skipped" status="notrun"><skipped message="SKIP_RETURN_CODE=77"/>
+<system-out>a line
+skipped: needs root
+</system-out></testcase>
+<testcase name="missing" status="notrun"><skipped message="Unable to find executable"/></testcase>
+<testcase name="off" status="disabled"/>
+</testsuite>"""
+CASES = "good\tpassed\ta\t\ngood\tskipped\tb\tneeds x\nbad\tpassed\ta\t\nbad\tfailed\tb\t\ncrashed\tpassed\ta\t\n"
+
+
+class Counts(unittest.TestCase):
+    def run_script(self, *arguments):
+        return subprocess.run([sys.executable, HERE / "count_results.py", *arguments], capture_output=True, text=True)
+
+    def counted(self, junit, cases):
+        with tempfile.TemporaryDirectory() as folder:
+            write(pathlib.Path(folder), "junit.xml", junit)
+            write(pathlib.Path(folder), "cases.tsv", cases)
+            return self.run_script(f"release={folder}")
+
+    def test_cases_are_counted(self):
+        done = self.counted(JUNIT, CASES)
+        lines = done.stdout.splitlines()
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(lines[-1], "4 passed, 4 failed, 2 skipped")
+        self.assertIn("skipped: release: good: b: needs x", lines)
+        self.assertIn("skipped: release: skipped: needs root", lines)
+        self.assertIn("failed: release: bad: b", lines)
+        self.assertIn("failed: release: crashed: crashed or ran out of time after 1 cases", lines)
+
+    def test_only_skips_are_no_failure(self):
+        done = self.counted('<testsuite><testcase name="good" status="run"/></testsuite>', CASES)
+        self.assertEqual((done.returncode, done.stdout.splitlines()[-1]), (0, "1 passed, 0 failed, 1 skipped"))
+
+    def test_what_was_not_built_or_not_run_failed(self):
+        for arguments in (["release=/nowhere"], []):
+            done = self.run_script(*arguments)
+            self.assertEqual((done.returncode, done.stdout.splitlines()[-1]), (1, "0 passed, 1 failed, 0 skipped"))
+
+
 def add_fault(number, name, text, word):
     def test(self):
         write(self.root, name, text)
-        done = self.run_script("check_layers.py")
-        self.assertEqual(done.returncode, 1, f"not found: {text!r} in {name}")
-        self.assertIn(word, done.stdout)
+        found = "\n".join(check_layers.Checker(self.root).run())
+        self.assertIn(word, found, f"not found: {text!r} in {name}")
 
     setattr(Layers, f"test_fault_{number:02}", test)
 
