@@ -1,0 +1,394 @@
+#include "support/mount_fixture.hpp"
+
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+#include "support/mount_guardian.hpp"
+
+namespace pmemfs::test {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kPatience = std::chrono::seconds(60);
+constexpr long kFuseMagic = 0x65735546;
+
+std::string text_of(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+int status_of(int status) {
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// Asks again and again; false when `done` does not hold within the time.
+bool wait_until(const std::function<bool()>& done) {
+  const auto deadline = Clock::now() + kPatience;
+  while (!done()) {
+    if (Clock::now() > deadline) {
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+[[noreturn]] void exec(const std::vector<std::string>& words) {
+  std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
+  for (const std::string& word : words) {
+    arguments.push_back(const_cast<char*>(word.c_str()));
+  }
+  arguments.push_back(nullptr);
+  ::signal(SIGINT, SIG_DFL);
+  ::signal(SIGTERM, SIG_DFL);
+  ::execvp(arguments[0], arguments.data());
+  std::fprintf(stderr, "cannot run %s\n", arguments[0]);
+  ::_exit(127);
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+bool is_mounted(const std::string& root) {
+  struct statfs fs {};
+  return ::statfs(root.c_str(), &fs) == 0 && fs.f_type == kFuseMagic;
+}
+
+void collect_counts(const nlohmann::json& node, Counters& counters) {
+  for (const auto& [name, value] : node.items()) {
+    if (value.is_number_unsigned()) {
+      counters[name] = value.get<std::uint64_t>();
+    } else if (value.is_object()) {
+      collect_counts(value, counters);
+    }
+  }
+}
+
+Counters read_counters(const std::string& root) {
+  const ProgramResult result =
+      run_program({program("pmemfsctl"), "counters", "--json", root}, false);
+  if (result.status != 0) {
+    throw std::runtime_error("pmemfsctl counters failed: " + result.output);
+  }
+  Counters counters;
+  collect_counts(nlohmann::json::parse(result.output), counters);
+  return counters;
+}
+
+// What differs from the one reading to the other.
+Counters difference(const Counters& before, const Counters& after) {
+  Counters changed;
+  for (const auto& [name, count] : after) {
+    const auto old = before.find(name);
+    const std::uint64_t base = old == before.end() ? 0 : old->second;
+    if (count > base) {
+      changed[name] = count - base;
+    }
+  }
+  return changed;
+}
+
+// RELEASE is sent after close(2) returned.
+void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }
+
+std::array<std::unique_ptr<Mount>, 3>& shared_mounts() {
+  static_cast<void>(Guardian::instance());  // must outlive them
+  static std::array<std::unique_ptr<Mount>, 3> mounts;
+  return mounts;
+}
+
+}  // namespace
+
+const char* name_of(Kind kind) {
+  switch (kind) {
+    case Kind::kPlain: return "plain directory";
+    case Kind::kDirectory: return "directory region";
+    case Kind::kFile: return "file region";
+  }
+  return "?";
+}
+
+ProgramResult run_program(const std::vector<std::string>& words, bool with_stderr) {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) < 0) {
+    throw std::runtime_error("pipe failed");
+  }
+  const pid_t pid = ::fork();
+  if (pid == 0) {
+    ::dup2(ends[1], 1);
+    if (with_stderr) {
+      ::dup2(ends[1], 2);
+    }
+    exec(words);
+  }
+  ::close(ends[1]);
+  const UniqueFd pipe(ends[0]);
+  ProgramResult result;
+  std::array<char, 4096> part{};
+  for (ssize_t n = 0; (n = ::read(pipe.get(), part.data(), part.size())) > 0;) {
+    result.output.append(part.data(), static_cast<std::size_t>(n));
+  }
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  result.status = status_of(status);
+  return result;
+}
+
+std::string program(const std::string& name) {
+  const std::string bin = environment("PMEMFS_BIN");
+  if (!bin.empty()) {
+    return bin + "/" + name;
+  }
+  return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / name;
+}
+
+const std::string& scratch() { return Guardian::instance().scratch(); }
+void note_progress() { Guardian::instance().progress(); }
+
+void need_mounting() {
+  if (::geteuid() != 0) {
+    PMEMFS_SKIP("needs root, to mount");
+  }
+  if (!UniqueFd(sys::open("/dev/fuse", O_RDWR))) {
+    PMEMFS_SKIP("needs /dev/fuse");
+  }
+}
+
+Mount::Mount(const MountSpec& spec) : spec_(spec) {
+  need_mounting();
+  static int count = 0;
+  home_ = scratch() + "/" + std::to_string(count++);
+  root_ = home_ + "/mnt";
+  region_ = home_ + "/region";
+  std::filesystem::create_directories(root_);
+  make_region();
+  mount();
+}
+
+Mount::~Mount() {
+  if (daemon_ > 0) {
+    ::umount2(root_.c_str(), MNT_DETACH);
+    ::kill(daemon_, SIGTERM);
+    int status = 0;
+    if (!wait_until([&] { return ::waitpid(daemon_, &status, WNOHANG) != 0; })) {
+      ::kill(daemon_, SIGKILL);
+      ::waitpid(daemon_, &status, 0);
+    }
+    Guardian::instance().daemon_ended(daemon_);
+  }
+  std::error_code ignored;
+  std::filesystem::remove_all(home_, ignored);
+}
+
+void Mount::make_region() const {
+  std::vector<std::string> words{program("mkfs.pmemfs"), "--emulate"};
+  if (spec_.kind == Kind::kFile) {
+    words.push_back("--size=" + spec_.region_size);
+  }
+  words.push_back(region_);
+  const ProgramResult result = run_program(words);
+  if (result.status != 0) {
+    throw std::runtime_error("mkfs.pmemfs failed: " + result.output);
+  }
+}
+
+bool Mount::alive() const { return daemon_ > 0 && is_mounted(root_); }
+
+void Mount::mount() { mount(spec_.options); }
+
+void Mount::mount(const std::string& options) {
+  note_progress();
+  start_daemon(options);
+  wait_until_mounted();
+}
+
+void Mount::start_daemon(const std::string& options) {
+  const std::string log_file = home_ + "/log";
+  const std::vector<std::string> words{program("pmemfs"), "-f", region_, root_, "-o", options};
+  daemon_ = ::fork();
+  if (daemon_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    const int out = sys::open(log_file, O_CREAT | O_WRONLY | O_APPEND);
+    ::dup2(out, 1);
+    ::dup2(out, 2);
+    exec(words);
+  }
+  Guardian::instance().daemon_started(daemon_);
+}
+
+void Mount::wait_until_mounted() {
+  int status = 0;
+  bool ended = false;
+  const bool in_time = wait_until([&] {
+    ended = ::waitpid(daemon_, &status, WNOHANG) == daemon_;
+    return ended || is_mounted(root_);
+  });
+  if (ended) {
+    Guardian::instance().daemon_ended(daemon_);
+    daemon_ = -1;
+    throw std::runtime_error("pmemfs ended with " + std::to_string(status_of(status)) + ": " +
+                             log());
+  }
+  if (!in_time) {
+    throw std::runtime_error("pmemfs did not mount in time: " + log());
+  }
+}
+
+int Mount::wait_for_end() {
+  int status = 0;
+  if (!wait_until([&] { return ::waitpid(daemon_, &status, WNOHANG) != 0; })) {
+    throw std::runtime_error("pmemfs goes on after umount: " + log());
+  }
+  Guardian::instance().daemon_ended(daemon_);
+  daemon_ = -1;
+  return status_of(status);
+}
+
+void Mount::unmount() {
+  note_progress();
+  if (!wait_until([&] { return ::umount2(root_.c_str(), 0) == 0 || errno != EBUSY; }) ||
+      is_mounted(root_)) {
+    throw std::runtime_error("cannot unmount");
+  }
+  const int status = wait_for_end();
+  if (status != 0) {
+    throw std::runtime_error("pmemfs ended with " + std::to_string(status) + ": " + log());
+  }
+}
+
+void Mount::remount() { remount(spec_.options); }
+
+void Mount::remount(const std::string& options) {
+  unmount();
+  mount(options);
+}
+
+void Mount::kill_daemon() {
+  note_progress();
+  ::kill(daemon_, SIGKILL);
+  static_cast<void>(wait_for_end());
+}
+
+void Mount::detach() { ::umount2(root_.c_str(), MNT_DETACH); }
+
+void Mount::kill_and_remount() {
+  kill_daemon();
+  detach();
+  mount();
+}
+
+std::string Mount::log() const { return text_of(home_ + "/log"); }
+
+RequestCount::RequestCount(const Mount& mount) : root_(mount.root()) {
+  static_cast<void>(read_counters(root_));  // the first one may find colder caches
+  settle();
+  start_ = read_counters(root_);
+  settle();
+  // so_far() finds the rest of the reading above, this one whole, and the first part of its own: two readings' cost.
+  for (const auto& [name, cost] : difference(start_, read_counters(root_))) {
+    start_[name] += 2 * cost;
+  }
+  settle();
+}
+
+Counters RequestCount::so_far() const {
+  settle();
+  return difference(start_, read_counters(root_));
+}
+
+Mount& shared_mount(Kind kind) {
+  std::unique_ptr<Mount>& mount = shared_mounts().at(static_cast<std::size_t>(kind));
+  if (!mount || !mount->alive()) {
+    mount.reset();
+    mount = std::make_unique<Mount>(MountSpec{kind});
+  }
+  return *mount;
+}
+
+void drop_shared_mounts() {
+  for (auto& mount : shared_mounts()) {
+    mount.reset();
+  }
+}
+
+Place::Place(Kind kind) : kind_(kind) {
+  static int count = 0;
+  const std::string base =
+      kind == Kind::kPlain ? environment("PMEMFS_TEST_DIR") : shared_mount(kind).root();
+  path_ = base + "/t" + std::to_string(::getpid()) + "." + std::to_string(count++);
+  NEED_OK(sys::mkdir(path_));
+  if (kind != Kind::kPlain) {
+    note_progress();
+  }
+}
+
+Place::~Place() { static_cast<void>(remove()); }
+
+bool Place::is_plain(long magic) const {
+  struct statfs fs {};
+  return kind_ == Kind::kPlain && ::statfs(path_.c_str(), &fs) == 0 && fs.f_type == magic;
+}
+
+bool Place::remove() {
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+  return !error && !exists(path_);
+}
+
+std::vector<Kind> pmemfs_kinds() {
+  const std::string wanted = environment("PMEMFS_TEST_KIND");
+  if (!environment("PMEMFS_TEST_DIR").empty()) {
+    return {};
+  }
+  std::vector<Kind> kinds;
+  if (wanted != "file") {
+    kinds.push_back(Kind::kDirectory);
+  }
+  if (wanted != "directory") {
+    kinds.push_back(Kind::kFile);
+  }
+  return kinds;
+}
+
+std::vector<Kind> posix_kinds() {
+  return environment("PMEMFS_TEST_DIR").empty() ? pmemfs_kinds() : std::vector{Kind::kPlain};
+}
+
+std::vector<Kind> only(Kind kind) {
+  std::vector<Kind> kinds = pmemfs_kinds();
+  std::erase_if(kinds, [&](Kind k) { return k != kind; });
+  return kinds;
+}
+
+void run_on(const std::vector<Kind>& kinds, void (*body)(const Place&)) {
+  if (kinds.empty()) {
+    PMEMFS_SKIP("needs a pmemfs mount of a kind that this run leaves out");
+  }
+  for (const Kind kind : kinds) {
+    DYNAMIC_SECTION("on a " << name_of(kind)) {
+      Place place(kind);
+      body(place);
+      CHECK(place.remove());
+    }
+  }
+}
+
+}  // namespace pmemfs::test
