@@ -1,0 +1,42 @@
+// The requests of the kernel as libfuse calls them: decode, one call of the core, answer. By theme:
+// names.cpp, directories.cpp, attributes.cpp, xattrs.cpp, files.cpp.
+#pragma once
+
+#include <memory>
+
+#include "fuse/capabilities.hpp"
+#include "fuse/libfuse.hpp"
+#include "fuse/passthrough.hpp"
+#include "pmemfs/filesystem.hpp"
+
+namespace pmemfs::fuse {
+
+// What the operations work on; libfuse's user data. Constant once INIT is answered.
+struct Edge {
+  Filesystem& fs;
+  Wanted wanted;
+  Granted granted{};                                   // set by INIT
+  std::shared_ptr<PassthroughRegistry> passthrough{};  // null: not available
+};
+
+[[nodiscard]] Edge& edge_of(fuse_req_t req);
+[[nodiscard]] Caller caller_of(fuse_req_t req);
+
+// Gives references of the kernel's back, registrations first (see PassthroughRegistry).
+void forget_inode(Edge& edge, InodeNo ino, std::uint64_t count);
+// Answers with an entry whose reference was counted, and gives that back if the kernel did not take
+// it.
+void answer_entry(fuse_req_t req, const Result<Attributes>& result);
+
+void add_name_operations(fuse_lowlevel_ops& ops);
+void add_directory_operations(fuse_lowlevel_ops& ops);
+void add_attribute_operations(fuse_lowlevel_ops& ops);
+void add_xattr_operations(fuse_lowlevel_ops& ops);
+void add_file_operations(fuse_lowlevel_ops& ops);
+
+// All of them and INIT. What is left out is answered by libfuse: success for OPENDIR and RELEASEDIR
+// (no state is kept for an open directory), ENOSYS for FLUSH (once; close(2) has nothing to wait
+// for), ACCESS, POLL, BMAP and locks.
+[[nodiscard]] fuse_lowlevel_ops all_operations();
+
+}  // namespace pmemfs::fuse

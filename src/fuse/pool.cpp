@@ -1,0 +1,288 @@
+#include "fuse/pool.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "base/log.hpp"
+#include "fuse/device.hpp"
+
+namespace pmemfs::fuse {
+namespace {
+
+using base::UniqueFd;
+using Kind = Received::Kind;
+using namespace std::chrono_literals;
+
+constexpr unsigned kMostIdle = 10;    // a thread that finds more idle ones leaves at once
+constexpr int kUpkeepMillis = 2000;   // how often a pool that holds too much looks around
+constexpr std::uint64_t kQuiet = 64;  // requests in that time that do not count as work
+
+// Interrupts read(2) of the device; does nothing else.
+int wake_signal() {
+  return SIGRTMIN + 3;
+}
+
+void install_wake_signal() {
+  struct sigaction action {};
+  action.sa_handler = [](int) {
+  };
+  sigemptyset(&action.sa_mask);
+  ::sigaction(wake_signal(), &action, nullptr);
+}
+
+// Signals of the process are for other threads.
+void block_other_signals() {
+  sigset_t set;
+  sigfillset(&set);
+  sigdelset(&set, wake_signal());
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
+    sigdelset(&set, fault);
+  }
+  ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
+}
+
+std::unique_ptr<Poller> make_poller(int device, std::chrono::microseconds spin) {
+  if (spin.count() <= 0 || std::thread::hardware_concurrency() < 2) {
+    return nullptr;
+  }
+  auto clone = clone_device(device);
+  if (!clone || !set_nonblocking(clone->get())) {
+    return nullptr;
+  }
+  return std::make_unique<Poller>(std::move(*clone), spin);
+}
+
+}  // namespace
+
+struct WorkerPool::Worker {
+  Worker(Receiver r, Buffers b) : receiver(std::move(r)), buffers(std::move(b)) {}
+
+  Receiver receiver;
+  Buffers buffers;
+  std::thread thread;
+  bool finished = false;  // under the pool's mutex
+};
+
+WorkerPool::WorkerPool(int device, const Options& options, Serve serve)
+    : device_(device),
+      options_(options),
+      serve_(std::move(serve)),
+      event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      poller_(make_poller(device, options.spin)) {
+  options_.most = std::max(options_.most, 1U);
+  options_.least = std::min(options_.least, options_.most);
+}
+
+WorkerPool::~WorkerPool() {
+  shut_down(0ms);
+}
+
+Result<WorkerPool::End> WorkerPool::run(const std::function<void()>& on_ready) {
+  install_wake_signal();
+  for (unsigned i = 0; i < options_.least; ++i) {
+    if (auto started = start_worker(); !started && total_.load() == 0) {
+      return started.error();
+    }
+  }
+  if (on_ready) {
+    on_ready();
+  }
+  while (!gone_.load() && !stop_.load()) {
+    pollfd event{event_.get(), POLLIN, 0};
+    const int n = ::poll(&event, 1, upkeep_.load() ? kUpkeepMillis : -1);
+    if (n > 0) {
+      std::uint64_t count = 0;
+      [[maybe_unused]] const ssize_t got = ::read(event_.get(), &count, sizeof(count));
+    } else if (n == 0) {
+      housekeeping();
+    }
+  }
+  if (const int error = error_.load(); error != 0) {
+    return Error(error);
+  }
+  return gone_.load() ? End::kUnmounted : End::kStopped;
+}
+
+void WorkerPool::stop() {
+  stop_.store(true);
+  wake_main();
+}
+
+void WorkerPool::wake_main() {
+  const int saved = errno;
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(event_.get(), &one, sizeof(one));
+  errno = saved;
+}
+
+void WorkerPool::shut_down(std::chrono::milliseconds patience) {
+  std::unique_lock lock(mutex_);
+  const auto all_finished = [this] {
+    return std::all_of(workers_.begin(), workers_.end(),
+                       [](const Worker& worker) { return worker.finished; });
+  };
+  finished_.wait_for(lock, patience, all_finished);
+  leaving_.store(true);
+  // A signal that comes just before read(2) is lost, so it is sent until it was heard.
+  while (!all_finished()) {
+    poke_all();
+    finished_.wait_for(lock, 2ms);
+  }
+  join_finished(lock);
+}
+
+// With mutex_.
+void WorkerPool::poke_all() {
+  for (Worker& worker : workers_) {
+    if (!worker.finished) {
+      ::pthread_kill(worker.thread.native_handle(), wake_signal());
+    }
+  }
+}
+
+Status WorkerPool::start_worker() {
+  PMEMFS_TRY(Buffers buffers, Buffers::create());
+  auto clone = clone_device(device_);
+  UniqueFd own = clone ? std::move(*clone) : UniqueFd();
+  std::unique_lock lock(mutex_);
+  join_finished(lock);
+  if (leaving_.load() || total_.load() >= options_.most) {
+    return {};
+  }
+  Worker& worker =
+      workers_.emplace_back(Receiver(std::move(own), device_, poller_.get()), std::move(buffers));
+  total_.fetch_add(1);
+  idle_.fetch_add(1);
+  try {
+    worker.thread = std::thread([this, &worker] { work(worker); });
+  } catch (const std::system_error& error) {
+    total_.fetch_sub(1);
+    idle_.fetch_sub(1);
+    workers_.pop_back();
+    return Error(error.code().value() > 0 ? error.code().value() : EAGAIN);
+  }
+  return {};
+}
+
+void WorkerPool::join_finished(std::unique_lock<std::mutex>& /*held*/) {
+  workers_.remove_if([](Worker& worker) {
+    if (worker.finished) {
+      worker.thread.join();
+    }
+    return worker.finished;
+  });
+}
+
+void WorkerPool::work(Worker& worker) {
+  block_other_signals();
+  this_thread().buffers = &worker.buffers;
+  while (serve_one(worker)) {
+  }
+  const std::lock_guard lock(mutex_);
+  worker.finished = true;
+  finished_.notify_all();
+}
+
+// False: the worker leaves. What was read is served in any case, so that no caller is left waiting.
+bool WorkerPool::serve_one(Worker& worker) {
+  const Received received = worker.receiver.receive(worker.buffers.request());
+  switch (received.kind) {
+    case Kind::kRequest:
+      return serve(worker, received) && !leaving_.load(std::memory_order_relaxed);
+    case Kind::kNothing:
+      if (resting_.load(std::memory_order_relaxed)) {
+        worker.buffers.trim();
+        return !may_leave() && !leaving_.load(std::memory_order_relaxed);
+      }
+      return !leaving_.load(std::memory_order_relaxed);
+    case Kind::kUnmounted:
+    case Kind::kFailed:
+      break;
+  }
+  ended(received);
+  return false;
+}
+
+// False: the worker is one too many.
+bool WorkerPool::serve(Worker& worker, const Received& received) {
+  const Request request(worker.buffers.request().first(received.size));
+  worker.buffers.used(received.size);
+  if (idle_.fetch_sub(1) == 1 && !request.is_forget()) {
+    grow();
+  }
+  ThreadContext& context = this_thread();
+  context.device = received.device;
+  context.request = request;
+  served_.fetch_add(1, std::memory_order_relaxed);
+  serve_(request);
+  if (worker.buffers.dirty() && !upkeep_.exchange(true)) {
+    wake_main();
+  }
+  return idle_.fetch_add(1) < kMostIdle || !may_leave();
+}
+
+void WorkerPool::grow() {
+  if (total_.load() >= options_.most) {
+    return;
+  }
+  if (auto started = start_worker(); !started) {
+    base::log::warn_once("fuse-threads", "cannot start another thread: {}",
+                         std::strerror(started.code()));
+  }
+  if (total_.load() > options_.least && !upkeep_.exchange(true)) {
+    wake_main();
+  }
+}
+
+// True: the calling worker is off the counts and must leave.
+bool WorkerPool::may_leave() {
+  unsigned total = total_.load();
+  do {
+    if (total <= options_.least) {
+      return false;
+    }
+  } while (!total_.compare_exchange_weak(total, total - 1));
+  idle_.fetch_sub(1);
+  return true;
+}
+
+void WorkerPool::ended(const Received& received) {
+  if (received.kind == Kind::kFailed) {
+    int none = 0;
+    error_.compare_exchange_strong(none, received.error);
+  }
+  gone_.store(true);
+  wake_main();
+}
+
+// Once the work is over: workers give back their large buffers, and surplus ones leave.
+void WorkerPool::housekeeping() {
+  if (served_.exchange(0, std::memory_order_relaxed) > kQuiet) {
+    return;
+  }
+  std::unique_lock lock(mutex_);
+  join_finished(lock);
+  upkeep_.store(false);
+  resting_.store(true);
+  poke_all();
+  finished_.wait_for(lock, 20ms, [this] { return total_.load() <= options_.least; });
+  poke_all();
+  finished_.wait_for(lock, 5ms);
+  resting_.store(false);
+  join_finished(lock);
+  if (total_.load() > options_.least) {
+    upkeep_.store(true);
+  }
+}
+
+}  // namespace pmemfs::fuse

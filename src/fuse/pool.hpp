@@ -1,0 +1,90 @@
+// The threads that serve requests: a few at start, more while all are busy, fewer again when there
+// is little to do.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "base/unique_fd.hpp"
+#include "fuse/buffers.hpp"
+#include "fuse/receiver.hpp"
+#include "fuse/request.hpp"
+#include "pmemfs/result.hpp"
+
+namespace pmemfs::fuse {
+
+// Thread-safe but for run(), which is called once, by one thread.
+class WorkerPool {
+ public:
+  struct Options {
+    unsigned least = 2;  // threads that stay
+    unsigned most = 64;  // threads at any time
+    std::chrono::microseconds spin{0};
+  };
+  // Serves one request; the thread's context is set. Must not throw.
+  using Serve = std::function<void(const Request&)>;
+
+  // `device` is the mounted connection, past INIT; it outlives the pool.
+  WorkerPool(int device, const Options& options, Serve serve);
+  ~WorkerPool();
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  enum class End : std::uint8_t { kUnmounted, kStopped };
+  // Starts the threads, calls `on_ready`, returns when the connection is gone or failed or stop()
+  // was called. After kStopped the threads still serve, until shut_down().
+  Result<End> run(const std::function<void()>& on_ready);
+
+  // Async-signal-safe; before run() too.
+  void stop();
+
+  // Waits up to `patience` for the connection's end, then makes every thread finish its request and
+  // leave.
+  void shut_down(std::chrono::milliseconds patience);
+
+  [[nodiscard]] unsigned threads() const { return total_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Worker;
+
+  Status start_worker();
+  void join_finished(std::unique_lock<std::mutex>& lock);
+  void work(Worker& worker);
+  bool serve_one(Worker& worker);
+  bool serve(Worker& worker, const Received& received);
+  void grow();
+  bool may_leave();
+  void ended(const Received& received);
+  void housekeeping();
+  void poke_all();  // with mutex_
+  void wake_main();
+
+  int device_;
+  Options options_;
+  Serve serve_;
+  base::UniqueFd event_;  // wakes run()
+  std::unique_ptr<Poller> poller_;
+
+  std::atomic<bool> stop_{false};     // stop() was called
+  std::atomic<bool> leaving_{false};  // workers leave
+  std::atomic<bool> resting_{false};  // workers give memory back, surplus ones leave
+  std::atomic<bool> gone_{false};     // the connection ended
+  std::atomic<int> error_{0};         // it ended with this errno
+  std::atomic<bool> upkeep_{false};   // there is something to give back later
+  std::atomic<unsigned> total_{0};    // threads that have not decided to leave
+  std::atomic<unsigned> idle_{0};     // of these, how many wait for a request
+  std::atomic<std::uint64_t> served_{0};
+
+  std::mutex mutex_;
+  std::condition_variable finished_;
+  std::list<Worker> workers_;  // under mutex_
+};
+
+}  // namespace pmemfs::fuse

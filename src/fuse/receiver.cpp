@@ -1,0 +1,133 @@
+#include "fuse/receiver.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace pmemfs::fuse {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Kind = Received::Kind;
+
+std::int64_t now() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
+      .count();
+}
+
+// Two looks in a row that lie further apart: something else ran on this processor.
+constexpr std::int64_t kDisturbed = 30'000;  // nanoseconds
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+Received read_once(int device, std::span<std::byte> buffer) {
+  const ssize_t n = ::read(device, buffer.data(), buffer.size());
+  if (n >= 0) {
+    return {Kind::kRequest, static_cast<std::size_t>(n), 0, device};
+  }
+  switch (errno) {
+    case EINTR:
+    case EAGAIN:
+    case ENOENT:  // the caller gave up before the request was read
+      return {Kind::kNothing, 0, errno, -1};
+    case ENODEV:        // unmounted
+    case ECONNABORTED:  // cut off by the administrator
+      return {Kind::kUnmounted, 0, errno, -1};
+    default:
+      return {Kind::kFailed, 0, errno, -1};
+  }
+}
+
+}  // namespace
+
+void SpinPolicy::slept(Duration gap) {
+  if (window_.count() == 0) {
+    return;
+  }
+  if (gap > window_ * kSleepFactor) {
+    short_gaps_.store(0, std::memory_order_relaxed);
+    return;
+  }
+  const std::uint32_t gaps = short_gaps_.fetch_add(1, std::memory_order_relaxed) + 1;
+  if (gaps >= needed_.load(std::memory_order_relaxed)) {
+    hot_.store(true, std::memory_order_relaxed);
+  }
+}
+
+void SpinPolicy::caught() {
+  if (streak_.fetch_add(1, std::memory_order_relaxed) + 1 == kGoodStreak) {
+    needed_.store(kLeastNeeded, std::memory_order_relaxed);
+  }
+}
+
+void SpinPolicy::missed() {
+  const std::uint32_t needed = needed_.load(std::memory_order_relaxed);
+  if (streak_.exchange(0, std::memory_order_relaxed) < kGoodStreak) {
+    needed_.store(std::min(needed * 2, kMostNeeded), std::memory_order_relaxed);
+  }
+  short_gaps_.store(0, std::memory_order_relaxed);
+  hot_.store(false, std::memory_order_relaxed);
+}
+
+std::optional<Received> Poller::look(std::span<std::byte> buffer) {
+  if (!policy_.hot() || looking_.test_and_set(std::memory_order_acquire)) {
+    return std::nullopt;
+  }
+  const Received received = spin(buffer);
+  looking_.clear(std::memory_order_release);
+  if (received.kind == Kind::kNothing) {
+    policy_.missed();
+    return std::nullopt;
+  }
+  policy_.caught();
+  return received;
+}
+
+Received Poller::spin(std::span<std::byte> buffer) {
+  const std::int64_t start = now();
+  const std::int64_t end = start + policy_.window().count();
+  for (std::int64_t last = start;;) {
+    const Received received = read_once(fd_.get(), buffer);
+    if (received.kind != Kind::kNothing || received.error != EAGAIN) {
+      return received;
+    }
+    const std::int64_t time = now();
+    if (time >= end || time - last > kDisturbed) {
+      return received;
+    }
+    last = time;
+    relax();
+  }
+}
+
+void Poller::answered() {
+  answered_at_.store(now(), std::memory_order_relaxed);
+}
+
+void Poller::slept() {
+  policy_.slept(SpinPolicy::Duration(now() - answered_at_.load(std::memory_order_relaxed)));
+}
+
+Received Receiver::receive(std::span<std::byte> buffer) {
+  if (poller_ == nullptr) {
+    return read_once(device_, buffer);
+  }
+  poller_->answered();
+  if (const auto received = poller_->look(buffer)) {
+    return *received;
+  }
+  const Received received = read_once(device_, buffer);
+  if (received.kind == Kind::kRequest) {
+    poller_->slept();
+  }
+  return received;
+}
+
+}  // namespace pmemfs::fuse

@@ -1,0 +1,99 @@
+// Where requests come from: the seam for other ways to wait for them (polling now, FUSE over
+// io_uring later).
+//
+// Most of the time of a FUSE round trip is the wake-up of a sleeping daemon. So while requests come
+// close upon each other one thread, never more, looks for the next one by non-blocking reads for a
+// short while before it goes to sleep.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "base/unique_fd.hpp"
+
+namespace pmemfs::fuse {
+
+// When looking is worth its processor time: after several short gaps in a row. A look in vain
+// doubles how many of them it takes, a success that lasted sets it back; being disturbed (another
+// program wanted the processor) counts as in vain. An idle daemon never looks. Thread-safe; its
+// counts are approximate under contention, which does no harm.
+class SpinPolicy {
+ public:
+  using Duration = std::chrono::nanoseconds;
+
+  explicit SpinPolicy(Duration window) : window_(window) {}
+
+  [[nodiscard]] Duration window() const { return window_; }
+  [[nodiscard]] bool hot() const { return hot_.load(std::memory_order_relaxed); }
+
+  void slept(Duration gap);  // a request was slept for; `gap` since the last answer
+  void caught();             // looking found a request
+  void missed();             // it found none
+
+ private:
+  static constexpr std::uint32_t kLeastNeeded = 4;
+  static constexpr std::uint32_t kMostNeeded = 1024;
+  static constexpr std::uint32_t kGoodStreak = 64;  // requests caught in a row
+  static constexpr int kSleepFactor = 2;  // a gap that includes a wake-up is that much longer
+
+  Duration window_;
+  std::atomic<bool> hot_{false};
+  std::atomic<std::uint32_t> short_gaps_{0};
+  std::atomic<std::uint32_t> needed_{kLeastNeeded};
+  std::atomic<std::uint32_t> streak_{0};
+};
+
+// What a read of the device gave.
+struct Received {
+  enum class Kind : std::uint8_t { kRequest, kNothing, kUnmounted, kFailed };
+  Kind kind = Kind::kNothing;
+  std::size_t size = 0;  // kRequest: bytes
+  int error = 0;         // kFailed: errno
+  int device = -1;       // kRequest: the descriptor to answer through
+};
+
+// The non-blocking clone of the connection, shared by all workers and used by one at a time.
+// Thread-safe.
+class Poller {
+ public:
+  Poller(base::UniqueFd nonblocking, SpinPolicy::Duration window)
+      : fd_(std::move(nonblocking)), policy_(window) {}
+
+  // A request if one comes soon; nothing when it does not, or when another thread is looking
+  // already.
+  std::optional<Received> look(std::span<std::byte> buffer);
+  void answered();  // the caller goes to wait for its next request
+  void slept();     // the caller got one by sleeping
+
+ private:
+  Received spin(std::span<std::byte> buffer);
+
+  base::UniqueFd fd_;
+  SpinPolicy policy_;
+  std::atomic_flag looking_;
+  std::atomic<std::int64_t> answered_at_{0};  // nanoseconds of the steady clock
+};
+
+// One worker's way to receive. Not thread-safe.
+class Receiver {
+ public:
+  // `device`: this worker's clone, or none: then `session_device` is read. `poller` may be null.
+  Receiver(base::UniqueFd clone, int session_device, Poller* poller)
+      : clone_(std::move(clone)),
+        device_(clone_ ? clone_.get() : session_device),
+        poller_(poller) {}
+
+  // Blocks. Returns kNothing when a signal arrived, or when the request was taken back.
+  Received receive(std::span<std::byte> buffer);
+
+ private:
+  base::UniqueFd clone_;
+  int device_;
+  Poller* poller_;
+};
+
+}  // namespace pmemfs::fuse

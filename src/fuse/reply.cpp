@@ -1,0 +1,64 @@
+#include "fuse/reply.hpp"
+
+#include <cerrno>
+
+#include "base/log.hpp"
+#include "fuse/convert.hpp"
+
+namespace pmemfs::fuse::reply {
+
+bool error(fuse_req_t req, int code) noexcept {
+  return fuse_reply_err(req, code) == 0;
+}
+
+bool status(fuse_req_t req, const Status& result) noexcept {
+  return error(req, result.code());
+}
+
+bool entry(fuse_req_t req, const Attributes& attributes) noexcept {
+  const fuse_entry_param param = to_entry(attributes);
+  return fuse_reply_entry(req, &param) == 0;
+}
+
+bool missing(fuse_req_t req) noexcept {
+  const fuse_entry_param param = missing_entry();
+  return fuse_reply_entry(req, &param) == 0;
+}
+
+bool attributes(fuse_req_t req, const Result<Attributes>& result) noexcept {
+  if (!result) {
+    return error(req, result.code());
+  }
+  const struct stat st = to_stat(*result);
+  return fuse_reply_attr(req, &st, attribute_timeout(*result)) == 0;
+}
+
+bool open(fuse_req_t req, const fuse_file_info& info) noexcept {
+  return fuse_reply_open(req, &info) == 0;
+}
+
+bool create(fuse_req_t req, const Attributes& attributes, const fuse_file_info& info) noexcept {
+  const fuse_entry_param param = to_entry(attributes);
+  return fuse_reply_create(req, &param, &info) == 0;
+}
+
+bool bytes(fuse_req_t req, std::span<const std::byte> data) noexcept {
+  return fuse_reply_buf(req, reinterpret_cast<const char*>(data.data()), data.size()) == 0;
+}
+
+bool sized(fuse_req_t req, std::span<const std::byte> data, std::size_t room) noexcept {
+  if (room == 0) {
+    return fuse_reply_xattr(req, data.size()) == 0;
+  }
+  return data.size() > room ? error(req, ERANGE) : bytes(req, data);
+}
+
+bool count(fuse_req_t req, const Result<std::size_t>& result) noexcept {
+  return result ? fuse_reply_write(req, *result) == 0 : error(req, result.code());
+}
+
+void report_escape(const char* what) noexcept {
+  base::log::error("an exception reached the FUSE edge: {}", what);
+}
+
+}  // namespace pmemfs::fuse::reply

@@ -1,0 +1,66 @@
+// The errno edge: the one place where what the core returns or throws becomes an answer to the
+// kernel.
+//
+// Every function answers the request exactly once and never throws. Those that return bool say
+// whether the kernel took the answer; when it did not (the caller is gone), what the answer would
+// have handed over is the edge's to give back.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <new>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "fuse/libfuse.hpp"
+#include "pmemfs/filesystem.hpp"
+#include "pmemfs/result.hpp"
+
+namespace pmemfs::fuse {
+
+namespace reply {
+
+bool error(fuse_req_t req, int code) noexcept;  // 0: success without a value
+bool status(fuse_req_t req, const Status& result) noexcept;
+bool entry(fuse_req_t req, const Attributes& attributes) noexcept;
+bool missing(fuse_req_t req) noexcept;  // "no such name", to be remembered by the kernel
+bool attributes(fuse_req_t req, const Result<Attributes>& result) noexcept;
+bool open(fuse_req_t req, const fuse_file_info& info) noexcept;
+bool create(fuse_req_t req, const Attributes& attributes, const fuse_file_info& info) noexcept;
+bool bytes(fuse_req_t req, std::span<const std::byte> data) noexcept;
+// The two-step protocol of xattrs: a caller that gives no room wants to know the size.
+bool sized(fuse_req_t req, std::span<const std::byte> data, std::size_t room) noexcept;
+bool count(fuse_req_t req, const Result<std::size_t>& result) noexcept;
+
+// Logs what escaped from the core.
+void report_escape(const char* what) noexcept;
+
+}  // namespace reply
+
+// Calls into the core: what is thrown becomes an errno. The result type is Status or a Result.
+template <typename Call>
+auto guarded(Call&& call) noexcept -> decltype(call()) {
+  try {
+    return call();
+  } catch (const std::bad_alloc&) {
+    return Error(ENOMEM);
+  } catch (const std::exception& exception) {
+    reply::report_escape(exception.what());
+  } catch (...) {
+    reply::report_escape("something unknown");
+  }
+  return Error(EIO);
+}
+
+// The same for calls that have no result.
+template <typename Call>
+void guarded_void(Call&& call) noexcept {
+  static_cast<void>(guarded([&]() -> Status {
+    call();
+    return {};
+  }));
+}
+
+}  // namespace pmemfs::fuse

@@ -1,0 +1,288 @@
+#include "fuse/session.hpp"
+
+#include <poll.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <string_view>
+
+#include "base/log.hpp"
+#include "base/unique_fd.hpp"
+#include "fuse/buffers.hpp"
+#include "fuse/counters.hpp"
+#include "fuse/device.hpp"
+#include "fuse/kernel_mount.hpp"
+#include "fuse/libfuse.hpp"
+#include "fuse/operations.hpp"
+#include "fuse/passthrough.hpp"
+#include "fuse/pool.hpp"
+
+namespace pmemfs::fuse {
+namespace {
+
+using base::UniqueFd;
+using namespace std::chrono_literals;
+
+constexpr unsigned kMostThreads = 64;
+constexpr unsigned kLeastThreads = 2;
+constexpr int kInitMillis = 10'000;         // the kernel sends INIT as soon as it has mounted
+constexpr auto kUnmountPatience = 1'000ms;  // from umount(2) to the last thread's hearing of it
+
+// The answer goes where the request came from: the kernel keeps a list of what it waits for by
+// descriptor.
+ssize_t write_answer(int session_device, iovec* parts, int count, void* /*userdata*/) {
+  const int device = this_thread().device;
+  return ::writev(device >= 0 ? device : session_device, parts, count);
+}
+
+// Libfuse insists on one; requests are read by Receiver.
+ssize_t read_request(int device, void* buffer, std::size_t size, void* /*userdata*/) {
+  return ::read(device, buffer, size);
+}
+
+// What libfuse has to say goes to our log: one line without its end.
+void log_libfuse(fuse_log_level level, const char* format, va_list arguments) {
+  std::array<char, 1024> text{};
+  const int length = std::vsnprintf(text.data(), text.size(), format, arguments);
+  std::string_view line(text.data(),
+                        std::min(text.size() - 1, static_cast<std::size_t>(std::max(length, 0))));
+  while (line.ends_with('\n')) {
+    line.remove_suffix(1);
+  }
+  if (level <= FUSE_LOG_ERR) {
+    base::log::error("libfuse: {}", line);
+  } else if (level <= FUSE_LOG_WARNING) {
+    base::log::warn("libfuse: {}", line);
+  } else {
+    base::log::debug("libfuse: {}", line);
+  }
+}
+
+struct SessionDeleter {
+  void operator()(fuse_session* session) const { fuse_session_destroy(session); }
+};
+using LibfuseSession = std::unique_ptr<fuse_session, SessionDeleter>;
+
+// Takes the device over. Null when libfuse refuses, which it logs.
+LibfuseSession make_session(UniqueFd device, const fuse_lowlevel_ops& ops, bool debug, Edge* edge) {
+  std::array<char, 7> program{"pmemfs"};
+  std::array<char, 8> debug_option{"-odebug"};
+  std::array<char*, 2> argv{program.data(), debug_option.data()};
+  fuse_args args = FUSE_ARGS_INIT(debug ? 2 : 1, argv.data());
+  LibfuseSession session(fuse_session_new(&args, &ops, sizeof(ops), edge));
+  fuse_opt_free_args(&args);
+  if (!session) {
+    return nullptr;
+  }
+  fuse_custom_io io{};
+  io.writev = write_answer;
+  io.read = read_request;
+  if (fuse_session_custom_io(session.get(), &io, sizeof(io), device.get()) != 0) {
+    return nullptr;
+  }
+  static_cast<void>(device.release());  // closed by fuse_session_destroy
+  return session;
+}
+
+std::string device_failure(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENODEV:
+    case ENXIO:
+      return "/dev/fuse is missing: load the kernel module with modprobe fuse";
+    case EACCES:
+    case EPERM:
+      return "no permission to open /dev/fuse: run it as root";
+    default:
+      return std::string("cannot open /dev/fuse: ") + std::strerror(error);
+  }
+}
+
+}  // namespace
+
+struct Session::Impl {
+  Impl(Filesystem& fs, const SessionOptions& o)
+      : options(o), edge{fs, {o.passthrough, o.region_is_stacked}} {}
+  ~Impl();
+
+  Status mount(std::string* why);
+  Status answer_init(std::string* why);
+  void set_up_passthrough();
+  void serve(const Request& request);
+  WorkerPool::Options pool_options() const;
+  [[nodiscard]] int device() const { return fuse_session_fd(session.get()); }
+
+  SessionOptions options;
+  Counters counters;
+  Edge edge;
+  LibfuseSession session;
+  KernelMount kernel_mount;
+  std::unique_ptr<WorkerPool> pool;
+  std::atomic<bool> unmounted{false};
+};
+
+Session::Impl::~Impl() {
+  pool.reset();
+  if (session) {
+    kernel_mount.unmount(device());
+  }
+  if (edge.passthrough) {
+    edge.passthrough->shut_down();  // the core's hooks may outlive us
+  }
+}
+
+Status Session::Impl::mount(std::string* why) {
+  fuse_set_log_func(log_libfuse);
+  auto opened = open_device();
+  if (!opened) {
+    *why = device_failure(opened.code());
+    return opened.error();
+  }
+  const fuse_lowlevel_ops ops = all_operations();
+  session = make_session(std::move(*opened), ops, options.debug, &edge);
+  if (!session) {
+    *why = "libfuse refuses to set up a session";
+    return Error(EIO);
+  }
+  const MountArguments arguments = mount_arguments(options.kernel_options, options.read_only);
+  PMEMFS_CHECK(kernel_mount.mount(device(), options.source, options.mountpoint, arguments, why));
+  PMEMFS_CHECK(answer_init(why));
+  set_up_passthrough();
+  // Here and not in run(), since stop() may come any time after mount().
+  pool = std::make_unique<WorkerPool>(device(), pool_options(),
+                                      [this](const Request& request) { serve(request); });
+  return {};
+}
+
+WorkerPool::Options Session::Impl::pool_options() const {
+  WorkerPool::Options result;
+  result.least = kLeastThreads;
+  result.most = options.threads == 0 ? kMostThreads : options.threads;
+  result.spin = options.spin;
+  return result;
+}
+
+// INIT comes first and alone, twice when the kernel's protocol is of a newer major version.
+Status Session::Impl::answer_init(std::string* why) {
+  PMEMFS_TRY(Buffers buffers, Buffers::create());
+  for (int round = 0; round < 2; ++round) {
+    pollfd ready{device(), POLLIN, 0};
+    if (::poll(&ready, 1, kInitMillis) <= 0) {
+      break;
+    }
+    const ssize_t size = ::read(device(), buffers.request().data(), buffers.request().size());
+    if (size < 0) {
+      break;
+    }
+    this_thread() = {};
+    serve(Request(buffers.request().first(static_cast<std::size_t>(size))));
+    if (edge.granted.answered) {
+      return {};
+    }
+  }
+  *why = "the kernel's FUSE and this libfuse do not understand each other";
+  return Error(EPROTO);
+}
+
+void Session::Impl::set_up_passthrough() {
+  bool available = edge.granted.passthrough;
+  if (available) {
+    if (auto works = probe_backing(device()); !works) {
+      base::log::warn("backing files cannot be registered with the kernel ({})",
+                      std::strerror(works.code()));
+      available = false;
+    }
+  }
+  if (options.passthrough && !available) {
+    base::log::warn(
+        "no FUSE passthrough here (it needs Linux 6.9 and root): files are served through the "
+        "daemon, and durable files "
+        "refuse shared mappings");
+  }
+  if (available) {
+    const int fd = device();
+    edge.passthrough = std::make_shared<PassthroughRegistry>(
+        PassthroughRegistry::Device{[fd](int backing) { return register_backing(fd, backing); },
+                                    [fd](int id) {
+                                      unregister_backing(fd, id);
+                                    }},
+        PassthroughRegistry::Limits{options.idle_backing, options.max_idle_backing});
+    EdgeHooks hooks;
+    hooks.drop_backing = [registry = edge.passthrough](InodeNo ino) {
+      return registry->drop(ino);
+    };
+    hooks.drop_all_idle_backing = [registry = edge.passthrough] {
+      registry->drop_all_idle();
+    };
+    edge.fs.set_hooks(std::move(hooks));
+  }
+  edge.fs.set_passthrough(available);
+}
+
+void Session::Impl::serve(const Request& request) {
+  if (!request.complete()) {
+    base::log::warn_once("fuse-short-request",
+                         "a malformed request came from the kernel; it is dropped");
+    return;
+  }
+  counters.count(request.opcode());
+  fuse_buf buffer{};
+  buffer.size = request.bytes().size();
+  buffer.mem = const_cast<std::byte*>(request.bytes().data());  // libfuse reads it only
+  fuse_session_process_buf(session.get(), &buffer);
+}
+
+Result<std::unique_ptr<Session>> Session::mount(Filesystem& fs, const SessionOptions& options,
+                                                std::string* why) {
+  std::string ignored;
+  auto impl = std::make_unique<Impl>(fs, options);
+  PMEMFS_CHECK(impl->mount(why != nullptr ? why : &ignored));
+  return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Session::~Session() = default;
+
+Status Session::run(const std::function<void()>& on_ready) {
+  Impl& impl = *impl_;
+  if (impl.edge.passthrough) {
+    impl.edge.passthrough->start_reaper();
+  }
+  const auto end = impl.pool->run(on_ready);
+  impl.unmounted.store(end.ok() && *end == WorkerPool::End::kUnmounted);
+  // Served until the last: unmounting may have the kernel write data back.
+  const bool users_left = impl.kernel_mount.unmount(impl.device());
+  fuse_session_exit(impl.session.get());
+  impl.pool->shut_down(users_left ? 0ms : kUnmountPatience);
+  return end ? Status() : Status(end.error());
+}
+
+void Session::stop() {
+  impl_->pool->stop();
+}
+
+bool Session::unmounted() const {
+  return impl_->unmounted.load();
+}
+
+bool Session::passthrough() const {
+  return impl_->edge.passthrough != nullptr;
+}
+
+SessionStatus Session::status() const {
+  SessionStatus status;
+  status.passthrough = passthrough();
+  status.threads = impl_->pool->threads();
+  status.backing_files = impl_->edge.passthrough ? impl_->edge.passthrough->size() : 0;
+  status.requests = impl_->counters.snapshot();
+  return status;
+}
+
+}  // namespace pmemfs::fuse
