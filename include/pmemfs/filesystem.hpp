@@ -111,7 +111,10 @@ struct DurablePolicy {
 struct FilesystemOptions {
   DurablePolicy durable;
   bool passthrough = false;  // the edge can register backing files
-  bool background = true;    // run the syncer and the orphan collector in threads
+  // Host files of freed inodes may be deleted: the store's OpenReport had no doubt, and the data
+  // directory is this region's.
+  bool collect_orphans = true;
+  bool background = true;  // run the syncer and the orphan collector in threads
   std::uint64_t directory_index_bytes = 64ULL << 20U;  // cap of the DRAM indexes of directories
 };
 
@@ -191,7 +194,8 @@ class Filesystem final {
   Result<Attributes> getattr(InodeNo ino);
   Result<Attributes> setattr(const Caller& c, InodeNo ino, const AttributeChange& change);
   Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name);
-  Result<std::vector<std::string>> listxattr(InodeNo ino);
+  // trusted.* names are listed for uid 0 alone.
+  Result<std::vector<std::string>> listxattr(const Caller& c, InodeNo ino);
   // flags: XATTR_CREATE, XATTR_REPLACE. `kill_sgid`: the kernel's ACL_KILL_SGID.
   Status setxattr(const Caller& c, InodeNo ino, std::string_view name,
                   std::span<const std::byte> value, int flags, bool kill_sgid);

@@ -1,0 +1,187 @@
+#include "core/attributes.hpp"
+
+#include <algorithm>
+#include <shared_mutex>
+
+#include "core/acl.hpp"
+#include "core/backing_data.hpp"
+#include "core/data.hpp"
+#include "core/gate.hpp"
+#include "store/xattr.hpp"
+
+namespace pmemfs::core {
+
+namespace {
+
+constexpr std::uint32_t kPermissions = 07777;
+constexpr std::string_view kCapability = "security.capability";
+
+// Times of a file whose data the host keeps: the host's, unless they were set explicitly and the
+// host has not touched them since.
+void apply_host(Attributes& a, const InodeRecord& inode, const HostStat& host) {
+  const auto seen = [](std::uint64_t sec, std::uint32_t nsec) {
+    return Timestamp{static_cast<std::int64_t>(sec), nsec};
+  };
+  a.size = host.size;
+  a.blocks = host.blocks;
+  const bool keep_mtime =
+      has_flag(inode, format::kInodeMtimeSet) &&
+      seen(inode.host_mtime_sec.load(), inode.host_mtime_nsec.load()) == host.mtime;
+  const bool keep_atime =
+      has_flag(inode, format::kInodeAtimeSet) &&
+      seen(inode.host_atime_sec.load(), inode.host_atime_nsec.load()) == host.atime;
+  if (!keep_mtime) a.mtime = host.mtime;
+  if (!keep_atime) a.atime = host.atime;
+  a.ctime = std::max(a.ctime, host.ctime);
+}
+
+Attributes from_record(const InodeRecord& inode) {
+  Attributes a;
+  a.ino = InodeNo(inode.ino.load());
+  a.generation = inode.generation.load();
+  a.size = inode.size.load();
+  a.blocks = inode.data_blocks.load() * (format::kBlockSize / 512);
+  a.mode = inode.mode.load();
+  a.nlink = inode.nlink.load();
+  a.uid = inode.uid.load();
+  a.gid = inode.gid.load();
+  a.rdev = inode.rdev.load();
+  a.atime = store::atime(inode);
+  a.mtime = store::mtime(inode);
+  a.ctime = store::ctime(inode);
+  a.btime = store::btime(inode);
+  a.durable = is_durable(inode);
+  a.stable = true;
+  return a;
+}
+
+void set_owner(InodeRecord& inode, const AttributeChange& change) {
+  if (change.uid) inode.uid.store(*change.uid);
+  if (change.gid) inode.gid.store(*change.gid);
+}
+
+Status set_mode(store::Change& tx, InodeRecord& inode, std::uint32_t mode) {
+  inode.mode.store((inode.mode.load() & S_IFMT) | (mode & kPermissions));
+  if (inode.xattrs.load() == 0) return {};
+  auto stored = store::get_xattr(tx.store(), inode, kAclAccess);
+  if (stored.code() == ENODATA) return {};
+  if (!stored) return stored.error();
+  PMEMFS_TRY(Acl acl, Acl::parse(*stored));
+  acl.apply_mode(mode);
+  return store::set_xattr(tx, inode, kAclAccess, acl.serialize(), 0);
+}
+
+// utimes: the region keeps the value, together with the host's time of this moment.
+void set_times(InodeRecord& inode, const AttributeChange& change, const HostStat* host) {
+  const Timestamp present = now();
+  if (change.atime || change.atime_now) {
+    store::set_atime(inode, change.atime_now ? present : *change.atime);
+    set_flag(inode, format::kInodeAtimeSet, host != nullptr);
+    if (host != nullptr) {
+      inode.host_atime_sec.store(static_cast<std::uint64_t>(host->atime.sec));
+      inode.host_atime_nsec.store(host->atime.nsec);
+    }
+  }
+  if (change.mtime || change.mtime_now) {
+    store::set_mtime(inode, change.mtime_now ? present : *change.mtime);
+    set_flag(inode, format::kInodeMtimeSet, host != nullptr);
+    if (host != nullptr) {
+      inode.host_mtime_sec.store(static_cast<std::uint64_t>(host->mtime.sec));
+      inode.host_mtime_nsec.store(host->mtime.nsec);
+    }
+  }
+}
+
+[[nodiscard]] bool sets_times(const AttributeChange& change) {
+  return change.atime || change.mtime || change.atime_now || change.mtime_now;
+}
+
+Status change_size(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
+  if (is_directory(inode)) return Error(EISDIR);
+  if (!is_regular(inode)) return Error(EINVAL);
+  return data_resize(c, node, inode, size);
+}
+
+Status change_record(Context& c, Node& node, InodeRecord& inode, const AttributeChange& change) {
+  store::Change tx(*c.store);
+  const bool owner_changes = change.uid || change.gid;
+  const bool kills = change.kill_suid_sgid || change.write_kill || owner_changes;
+  set_owner(inode, change);
+  if (kills && !is_directory(inode)) PMEMFS_CHECK(kill_privileges(tx, inode));
+  if (change.mode) PMEMFS_CHECK(set_mode(tx, inode, *change.mode));
+  if (sets_times(change)) {
+    const bool on_host = is_regular(inode) && c.has_backing();
+    HostStat host;
+    if (on_host) {
+      PMEMFS_TRY(host, backing_data::stat(c, node, inode));
+    }
+    set_times(inode, change, on_host ? &host : nullptr);
+  }
+  store::set_ctime(inode, change.ctime.value_or(now()));
+  tx.put_inode(inode);
+  return tx.commit();
+}
+
+}  // namespace
+
+Result<Attributes> attributes(Context& c, Node& node, const InodeRecord& inode) {
+  Attributes a = from_record(inode);
+  if (!is_regular(inode) || !c.has_backing()) return a;
+  PMEMFS_TRY(const HostStat host, backing_data::stat(c, node, inode));
+  apply_host(a, inode, host);
+  a.stable = proven_unmapped(c, node, inode);
+  return a;
+}
+
+Result<Attributes> getattr(Context& c, InodeNo ino) {
+  const NodeRef node = c.nodes.get(ino);
+  const std::shared_lock lock(node->lock);
+  PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
+  return attributes(c, *node, inode);
+}
+
+Result<Attributes> setattr(Context& c, const Caller& /*caller*/, InodeNo ino,
+                           const AttributeChange& change) {
+  if (c.read_only()) return Error(EROFS);
+  const NodeRef node = c.nodes.get(ino);
+  const std::unique_lock lock(node->lock);
+  PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
+  if (change.size) PMEMFS_CHECK(change_size(c, *node, inode, *change.size));
+  const bool more = change.mode || change.uid || change.gid || sets_times(change) ||
+                    change.ctime || change.write_kill ||
+                    (change.kill_suid_sgid && has_privileges(inode));
+  if (more) PMEMFS_CHECK(change_record(c, *node, inode, change));
+  return attributes(c, *node, inode);
+}
+
+bool has_privileges(const InodeRecord& inode) {
+  const std::uint32_t mode = inode.mode.load();
+  const bool group_runs = (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
+  return (mode & S_ISUID) != 0 || group_runs || inode.xattrs.load() != 0;
+}
+
+Result<bool> kill_privileges(store::Change& change, InodeRecord& inode) {
+  const std::uint32_t mode = inode.mode.load();
+  std::uint32_t kept = mode & ~static_cast<std::uint32_t>(S_ISUID);
+  if ((mode & S_IXGRP) != 0) kept &= ~static_cast<std::uint32_t>(S_ISGID);
+  inode.mode.store(kept);
+  bool changed = kept != mode;
+  if (inode.xattrs.load() != 0) {
+    const Status removed = store::remove_xattr(change, inode, kCapability);
+    if (!removed && removed.code() != ENODATA) return removed.error();
+    changed = changed || removed.ok();
+  }
+  return changed;
+}
+
+Status kill_privileges_now(Context& c, InodeRecord& inode) {
+  if (!has_privileges(inode)) return {};
+  store::Change change(*c.store);
+  PMEMFS_TRY(const bool changed, kill_privileges(change, inode));
+  if (!changed) return {};
+  store::set_ctime(inode, now());
+  change.put_inode(inode);
+  return change.commit();
+}
+
+}  // namespace pmemfs::core

@@ -1,0 +1,29 @@
+// File data in extents of the region. A write is durable when it returns; holes read as zeros.
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "core/context.hpp"
+
+namespace pmemfs::core::extent_data {
+
+// Loads the extent map when it is not in DRAM. Lock: exclusive.
+Status load(Context& c, Node& node, const InodeRecord& inode);
+
+// The map is loaded. Lock: shared.
+Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
+                         std::span<std::byte> dst);
+Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint64_t off,
+                           int whence);
+
+// Whole or not at all: ENOSPC and EDQUOT change nothing. Sets size and times. Lock: exclusive.
+Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
+                          std::span<const std::byte> src);
+Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
+Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint64_t off,
+                std::uint64_t len);
+// Maps and zeroes every hole and unwritten range of [0, size). Lock: exclusive.
+Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
+
+}  // namespace pmemfs::core::extent_data

@@ -1,0 +1,228 @@
+// The face of the core: each function goes to the part that does it.
+#include "pmemfs/filesystem.hpp"
+
+#include <linux/fs.h>
+
+#include <thread>
+#include <utility>
+
+#include "core/attributes.hpp"
+#include "core/context.hpp"
+#include "core/create.hpp"
+#include "core/data.hpp"
+#include "core/directories.hpp"
+#include "core/durable.hpp"
+#include "core/files.hpp"
+#include "core/maintenance.hpp"
+#include "core/names.hpp"
+#include "core/rename.hpp"
+#include "core/status.hpp"
+#include "core/xattrs.hpp"
+
+namespace pmemfs {
+
+struct Filesystem::Impl {
+  Impl(std::unique_ptr<store::Store> store, BackingDir* backing, FilesystemOptions options)
+      : context(std::move(store), backing, std::move(options)) {}
+
+  core::Context context;
+  std::unique_ptr<core::Syncer> syncer;
+  std::jthread collector;
+
+  // Ends the background threads and lets go of every node, as the end of a session does.
+  void stop() {
+    syncer.reset();
+    if (collector.joinable()) collector.join();
+    context.handles.clear();
+    context.nodes.forget_all();
+    context.root = core::NodeRef();
+  }
+};
+
+Filesystem::Filesystem(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+// As after a crash: nothing is freed or written; the store is told nothing.
+Filesystem::~Filesystem() {
+  if (!impl_) return;
+  impl_->syncer.reset();
+  if (impl_->collector.joinable()) impl_->collector.join();
+  impl_->context.nodes.abandon();
+}
+
+Result<std::unique_ptr<Filesystem>> Filesystem::open(std::unique_ptr<store::Store> store,
+                                                     BackingDir* backing,
+                                                     const FilesystemOptions& options) {
+  auto impl = std::make_unique<Impl>(std::move(store), backing, options);
+  core::Context& c = impl->context;
+  c.root = c.nodes.get(kRootInode);
+  PMEMFS_TRY(const core::InodeRecord root, core::read_inode(c, *c.root));
+  if (!core::is_directory(root)) return Error(EUCLEAN);
+  if (!c.read_only()) {
+    core::free_orphan_inodes(c);
+    PMEMFS_TRY(const std::uint64_t first_new, c.store->next_generation());
+    const bool trusted = options.collect_orphans;
+    const auto collect = [&c, first_new, trusted] {
+      core::collect_orphan_files(c, first_new, trusted);
+    };
+    if (options.background) {
+      impl->collector = std::jthread(collect);
+      impl->syncer = std::make_unique<core::Syncer>(c);
+    } else {
+      collect();
+    }
+  }
+  return std::unique_ptr<Filesystem>(new Filesystem(std::move(impl)));
+}
+
+void Filesystem::set_passthrough(bool available) { impl_->context.passthrough = available; }
+void Filesystem::set_hooks(EdgeHooks hooks) { impl_->context.hooks = std::move(hooks); }
+
+Status Filesystem::close() {
+  core::Context& c = impl_->context;
+  const bool mappings_may_live =
+      !c.nodes.collect([](const core::Node& n) { return n.lookups != 0 && n.maybe_stored; })
+           .empty();
+  impl_->stop();
+  if (c.read_only()) return {};
+  PMEMFS_CHECK(core::sync_host(c));
+  return c.store->close(mappings_may_live);
+}
+
+Result<Attributes> Filesystem::lookup(InodeNo dir, std::string_view name) {
+  return core::lookup(impl_->context, dir, name);
+}
+void Filesystem::forget(InodeNo ino, std::uint64_t count) {
+  impl_->context.nodes.forget(ino, count);
+}
+Result<Attributes> Filesystem::mknod(const Caller& c, InodeNo dir, std::string_view name,
+                                     std::uint32_t mode, std::uint32_t rdev) {
+  return core::mknod(impl_->context, c, dir, name, mode, rdev);
+}
+Result<Attributes> Filesystem::mkdir(const Caller& c, InodeNo dir, std::string_view name,
+                                     std::uint32_t mode) {
+  return core::mkdir(impl_->context, c, dir, name, mode);
+}
+Result<Attributes> Filesystem::symlink(const Caller& c, InodeNo dir, std::string_view name,
+                                       std::string_view target) {
+  return core::symlink(impl_->context, c, dir, name, target);
+}
+Result<Attributes> Filesystem::link(InodeNo ino, InodeNo dir, std::string_view name) {
+  return core::link(impl_->context, ino, dir, name);
+}
+Status Filesystem::unlink(InodeNo dir, std::string_view name) {
+  return core::unlink(impl_->context, dir, name);
+}
+Status Filesystem::rmdir(InodeNo dir, std::string_view name) {
+  return core::rmdir(impl_->context, dir, name);
+}
+Status Filesystem::rename(const Caller& c, InodeNo from, std::string_view name, InodeNo to,
+                          std::string_view new_name, unsigned flags) {
+  return core::rename(impl_->context, c, from, name, to, new_name, flags);
+}
+Result<std::string> Filesystem::readlink(InodeNo ino) {
+  return core::readlink(impl_->context, ino);
+}
+Status Filesystem::list(InodeNo dir, std::uint64_t cookie, bool with_attributes,
+                        const ListSink& sink) {
+  return core::list(impl_->context, dir, cookie, with_attributes, sink);
+}
+
+Result<Attributes> Filesystem::getattr(InodeNo ino) { return core::getattr(impl_->context, ino); }
+Result<Attributes> Filesystem::setattr(const Caller& c, InodeNo ino,
+                                       const AttributeChange& change) {
+  return core::setattr(impl_->context, c, ino, change);
+}
+Result<std::vector<std::byte>> Filesystem::getxattr(InodeNo ino, std::string_view name) {
+  return core::getxattr(impl_->context, ino, name);
+}
+Result<std::vector<std::string>> Filesystem::listxattr(const Caller& c, InodeNo ino) {
+  return core::listxattr(impl_->context, c, ino);
+}
+Status Filesystem::setxattr(const Caller& c, InodeNo ino, std::string_view name,
+                            std::span<const std::byte> value, int flags, bool kill_sgid) {
+  return core::setxattr(impl_->context, c, ino, name, value, flags, kill_sgid);
+}
+Status Filesystem::removexattr(const Caller& c, InodeNo ino, std::string_view name) {
+  return core::removexattr(impl_->context, c, ino, name);
+}
+
+Result<Created> Filesystem::create(const Caller& c, InodeNo dir, std::string_view name,
+                                   std::uint32_t mode, int flags) {
+  return core::create(impl_->context, c, dir, name, mode, flags);
+}
+Result<Created> Filesystem::tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags) {
+  return core::tmpfile(impl_->context, c, dir, mode, flags);
+}
+Result<Opened> Filesystem::open_file(InodeNo ino, int flags, bool kill_suid_sgid) {
+  return core::open_file(impl_->context, ino, flags, kill_suid_sgid);
+}
+void Filesystem::release(HandleId handle) { core::release(impl_->context, handle); }
+Result<int> Filesystem::backing_fd(HandleId handle) {
+  return core::backing_fd(impl_->context, handle);
+}
+void Filesystem::set_path(HandleId handle, DataPath path) {
+  core::set_path(impl_->context, handle, path);
+}
+
+Result<std::size_t> Filesystem::read(HandleId handle, std::uint64_t off,
+                                     std::span<std::byte> dst) {
+  const auto h = impl_->context.handles.find(handle);
+  if (!h) return Error(EBADF);
+  return core::data_read(impl_->context, *h, off, dst);
+}
+Result<std::size_t> Filesystem::write(HandleId handle, std::uint64_t off,
+                                      std::span<const std::byte> src, bool append,
+                                      bool kill_suid_sgid) {
+  const auto h = impl_->context.handles.find(handle);
+  if (!h) return Error(EBADF);
+  return core::data_write(impl_->context, *h, off, src, append, kill_suid_sgid);
+}
+Status Filesystem::fsync(HandleId handle, bool data_only) {
+  const auto h = impl_->context.handles.find(handle);
+  if (!h) return Error(EBADF);
+  return core::data_sync(impl_->context, *h, data_only);
+}
+// Names are durable when the operation that made them returned; the host files that this
+// directory's entries lead to are not a matter of the directory.
+Status Filesystem::fsync_dir(InodeNo dir) {
+  return impl_->context.store->inode(dir).ok() ? Status() : Status(Error(ENOENT));
+}
+Status Filesystem::fallocate(const Caller& /*c*/, HandleId handle, int mode, std::uint64_t off,
+                             std::uint64_t len) {
+  const auto h = impl_->context.handles.find(handle);
+  if (!h) return Error(EBADF);
+  return core::data_allocate(impl_->context, *h, mode, off, len);
+}
+Result<std::uint64_t> Filesystem::seek(HandleId handle, std::uint64_t off, int whence) {
+  const auto h = impl_->context.handles.find(handle);
+  if (!h) return Error(EBADF);
+  return core::data_seek(impl_->context, *h, off, whence);
+}
+Result<std::size_t> Filesystem::copy_range(HandleId from, std::uint64_t from_off, HandleId to,
+                                           std::uint64_t to_off, std::size_t len) {
+  const auto source = impl_->context.handles.find(from);
+  const auto target = impl_->context.handles.find(to);
+  if (!source || !target) return Error(EBADF);
+  return core::data_copy(impl_->context, *source, from_off, *target, to_off, len);
+}
+
+Result<std::uint32_t> Filesystem::inode_flags(InodeNo ino) {
+  const core::NodeRef node = impl_->context.nodes.get(ino);
+  const std::shared_lock lock(node->lock);
+  PMEMFS_TRY(const core::InodeRecord inode, core::read_inode(impl_->context, *node));
+  return core::is_durable(inode) ? std::uint32_t{FS_NOCOW_FL} : 0U;
+}
+
+Result<FilesystemSpace> Filesystem::space() { return core::space(impl_->context); }
+Status Filesystem::sync() { return core::sync_host(impl_->context); }
+
+FilesystemStatus Filesystem::status() { return core::status(impl_->context); }
+Result<std::vector<DurableFile>> Filesystem::durable_files() {
+  return core::durable_files(impl_->context);
+}
+void Filesystem::shrink() {
+  core::drop_indexes(impl_->context, 0);
+  impl_->context.hooks.drop_all_idle_backing();
+}
+
+}  // namespace pmemfs

@@ -1,0 +1,87 @@
+#include "core/node.hpp"
+
+#include <algorithm>
+
+namespace pmemfs::core {
+
+NodeRef::~NodeRef() {
+  if (node_ != nullptr) table_->unpin(node_);
+}
+
+NodeRef NodeTable::get(InodeNo ino) {
+  Shard& s = shard(ino);
+  const std::lock_guard guard(s.mutex);
+  std::unique_ptr<Node>& slot = s.nodes[ino];
+  if (!slot) slot = std::make_unique<Node>(ino);
+  slot->pins++;
+  return {this, slot.get()};
+}
+
+NodeRef NodeTable::get_if_held(InodeNo ino) {
+  Shard& s = shard(ino);
+  const std::lock_guard guard(s.mutex);
+  const auto found = s.nodes.find(ino);
+  if (found == s.nodes.end()) return {};
+  found->second->pins++;
+  return {this, found->second.get()};
+}
+
+void NodeTable::add_lookup(Node& node) {
+  const std::lock_guard guard(shard(node.ino).mutex);
+  node.lookups++;
+}
+
+void NodeTable::forget(InodeNo ino, std::uint64_t count) {
+  NodeRef node = get_if_held(ino);
+  if (!node) return;
+  const std::lock_guard guard(shard(ino).mutex);
+  node->lookups -= std::min(count, node->lookups);
+}
+
+bool NodeTable::held_by_caller_alone(const Node& node) {
+  const std::lock_guard guard(shard(node.ino).mutex);
+  return node.pins == 1 && node.lookups == 0;
+}
+
+std::uint64_t NodeTable::size() const {
+  std::uint64_t n = 0;
+  for (const Shard& s : shards_) {
+    const std::lock_guard guard(s.mutex);
+    n += s.nodes.size();
+  }
+  return n;
+}
+
+std::vector<NodeRef> NodeTable::collect(const std::function<bool(const Node&)>& want) {
+  std::vector<NodeRef> found;
+  for (Shard& s : shards_) {
+    const std::lock_guard guard(s.mutex);
+    for (auto& [ino, node] : s.nodes) {
+      if (!want(*node)) continue;
+      node->pins++;
+      found.emplace_back(this, node.get());
+    }
+  }
+  return found;
+}
+
+void NodeTable::forget_all() {
+  for (const NodeRef& node : collect([](const Node& n) { return n.lookups != 0; })) {
+    const std::lock_guard guard(shard(node->ino).mutex);
+    node->lookups = 0;
+  }
+}
+
+void NodeTable::unpin(Node* node) {
+  Shard& s = shard(node->ino);
+  std::unique_lock guard(s.mutex);
+  while (node->pins == 1 && node->lookups == 0 && node->unlinked && !abandoned_) {
+    // Keep the pin while freeing, so that nobody makes a second node of this number.
+    guard.unlock();
+    reap_(*node);
+    guard.lock();
+  }
+  if (--node->pins == 0 && node->lookups == 0) s.nodes.erase(node->ino);
+}
+
+}  // namespace pmemfs::core
