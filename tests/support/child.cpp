@@ -1,0 +1,67 @@
+#include "support/child.hpp"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+#include <utility>
+
+namespace pmemfs::test {
+
+Child::Child(const std::function<int()>& body) : pid_(::fork()) {
+  if (pid_ < 0) {
+    throw std::system_error(errno, std::generic_category(), "fork");
+  }
+  if (pid_ == 0) {
+    int status = 255;
+    try {
+      status = body();
+    } catch (...) {  // NOLINT(bugprone-empty-catch): told by the status
+    }
+    ::_exit(status);
+  }
+}
+
+Child::~Child() {
+  if (pid_ > 0) {
+    kill();
+    wait();
+  }
+}
+
+int Child::wait() {
+  int status = 0;
+  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+  pid_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
+}
+
+void Child::kill() {
+  ::kill(pid_, SIGKILL);
+}
+
+Signal::Signal() {
+  if (::pipe(fds_) != 0) {
+    throw std::system_error(errno, std::generic_category(), "pipe");
+  }
+}
+
+Signal::~Signal() {
+  ::close(fds_[0]);
+  ::close(fds_[1]);
+}
+
+void Signal::send() const {
+  const char byte = 1;
+  (void)!::write(fds_[1], &byte, 1);
+}
+
+void Signal::await() const {
+  char byte = 0;
+  (void)!::read(fds_[0], &byte, 1);
+}
+
+}  // namespace pmemfs::test

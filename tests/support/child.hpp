@@ -1,0 +1,40 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <functional>
+
+namespace pmemfs::test {
+
+// Another process that runs `body` after fork and ends with its result as exit status; 255 for an
+// exception. `body` should not use assertions of the test framework.
+class Child {
+ public:
+  explicit Child(const std::function<int()>& body);
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  ~Child();  // kills it if it still runs
+
+  // The exit status, 256 + signal when it was killed.
+  int wait();
+  void kill();
+
+ private:
+  pid_t pid_;
+};
+
+// A one-way signal between processes that fork after it was made.
+class Signal {
+ public:
+  Signal();
+  Signal(const Signal&) = delete;
+  Signal& operator=(const Signal&) = delete;
+  ~Signal();
+  void send() const;
+  void await() const;
+
+ private:
+  int fds_[2] = {-1, -1};
+};
+
+}  // namespace pmemfs::test
