@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <vector>
@@ -51,17 +52,27 @@ class Journal {
 
  private:
   friend class Transaction;
-  // …implementation: lanes, each with its mutex; a thread prefers the lane it had last.
+  // On a cache line of its own: a busy lane must not slow its neighbours.
+  struct alignas(kCacheLineSize) Lane {
+    std::mutex mutex;
+    ByteOff start;
+  };
+
+  // A lane for the calling thread alone, until its mutex is unlocked. A thread prefers one lane, so
+  // that its lines stay in its cache, and takes any free one before it waits.
+  Lane& take_lane();
+
   Region& region_;
   Geometry geometry_;
+  std::vector<Lane> lanes_;
   std::atomic<std::uint64_t> sequence_{1};
-  std::vector<std::mutex> lanes_;
 };
 
 // One transaction. Not thread-safe. Nothing is changed unless commit() is called and succeeds.
 class Transaction {
  public:
-  explicit Transaction(Journal& journal) : journal_(journal) {}
+  explicit Transaction(Journal& journal);
+  ~Transaction();
   Transaction(const Transaction&) = delete;
   Transaction& operator=(const Transaction&) = delete;
 
@@ -72,16 +83,18 @@ class Transaction {
   // Tells that data was streamed by the caller and must be fenced before the log.
   void needs_fence() { fresh_ = true; }
 
-  [[nodiscard]] bool empty() const { return log_.empty(); }
-  [[nodiscard]] std::uint64_t log_bytes() const { return log_.size(); }
+  [[nodiscard]] bool empty() const { return count_ == 0; }
+  [[nodiscard]] std::uint64_t log_bytes() const { return log_.size() - sizeof(format::LaneHeader); }
 
   // Durable and visible when it returns 0. E2BIG when the records exceed capacity(); EROFS on a
-  // read-only region; nothing changed then.
+  // read-only region; nothing changed then. Called at most once.
   Status commit();
 
  private:
+  void apply() const;
+
   Journal& journal_;
-  std::vector<std::byte> log_;  // records as they lie in the lane
+  std::vector<std::byte> log_;  // header and records as they lie in the lane
   std::uint32_t count_ = 0;
   bool fresh_ = false;
 };
