@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -17,5 +18,9 @@ Result<std::vector<std::byte>> read_blob(const Store& store, InodeNo owner,
                                          std::uint64_t generation, BlockNo first,
                                          std::size_t limit);
 Status release_blob(Change& change, InodeNo owner, std::uint64_t generation, BlockNo first);
+
+// Whether a block is a whole one of this owner's blobs.
+[[nodiscard]] bool blob_block_ok(const format::BlobBlock& block, std::uint64_t owner,
+                                 std::uint64_t generation);
 
 }  // namespace pmemfs::store

@@ -1,10 +1,11 @@
 // One atomic change of the metadata: a journal transaction with the space it takes and gives back.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "journal/journal.hpp"
+#include "store/inline_vector.hpp"
 #include "store/store.hpp"
 
 namespace pmemfs::store {
@@ -32,6 +33,10 @@ class Change {
   Result<BlockRun> allocate(std::uint64_t count, const AllocationHint& hint = {});
   // Free for others after commit().
   void release(BlockRun run);
+  // For functions that allocate and then fail: give_back_since() frees at once what allocate()
+  // returned after mark().
+  [[nodiscard]] std::size_t mark() const { return allocated_.size(); }
+  void give_back_since(std::size_t mark);
 
   // Logged writes, and unlogged ones into blocks allocated by this change.
   void write(ByteOff off, const void* src, std::size_t n) { tx_.write(off, src, n); }
@@ -39,6 +44,8 @@ class Change {
   // The caller streamed data itself; it is fenced before the commit.
   void needs_fence() { tx_.needs_fence(); }
   [[nodiscard]] std::uint64_t log_bytes() const { return tx_.log_bytes(); }
+  // Bytes of records that still fit; each write takes 16 bytes more than its own.
+  [[nodiscard]] std::uint64_t log_left() const;
 
   // A free inode number; the slot becomes used when put_inode() of it commits. ENOSPC, EROFS.
   Result<InodeNo> allocate_inode();
@@ -54,13 +61,33 @@ class Change {
   Status commit();
 
  private:
+  // What a put inode counts for once it is committed.
+  struct Put {
+    std::uint64_t ino = 0;
+    ByteOff slot;
+    std::uint64_t durable_len = 0;
+    bool used = false;
+    bool orphan = false;
+    bool freed = false;  // known at commit
+  };
+  struct Delta {
+    std::int64_t used = 0;
+    std::int64_t durable = 0;
+    std::int64_t orphans = 0;
+  };
+
+  void log_inode(const format::Inode& inode);
+  Put& note_put(const format::Inode& inode, ByteOff slot, bool* first);
+  Delta measure();
+  void give_out();
+
   Store& store_;
   journal::Transaction tx_;
-  std::vector<BlockRun> allocated_;
-  std::vector<BlockRun> released_;
-  std::vector<InodeNo> allocated_inodes_;
-  std::vector<InodeNo> freed_inodes_;
-  std::int64_t durable_delta_ = 0;
+  InlineVector<BlockRun, 4> allocated_;
+  InlineVector<BlockRun, 4> released_;
+  InlineVector<std::uint64_t, 2> allocated_inodes_;
+  InlineVector<Put, 4> puts_;
+  int fault_ = 0;  // errno that commit() returns: an inode whose slot could not be found
 };
 
 }  // namespace pmemfs::store

@@ -22,9 +22,9 @@ struct FormatOptions {
   format::RegionKind kind = format::RegionKind::kDirectory;
   bool emulated = false;
   format::Uuid uuid{};
-  std::string label;                // at most 63 bytes
-  std::string made_by;              // version of the program
-  std::uint32_t root_mode = 0755;   // permission bits of the root directory
+  std::string label;               // at most 63 bytes
+  std::string made_by;             // version of the program
+  std::uint32_t root_mode = 0755;  // permission bits of the root directory
   std::uint32_t root_uid = 0;
   std::uint32_t root_gid = 0;
 };

@@ -16,8 +16,8 @@ Result<std::vector<std::byte>> get_xattr(const Store& store, const format::Inode
                                          std::string_view name);
 Result<std::vector<std::string>> list_xattrs(const Store& store, const format::Inode& inode);
 
-// Sets or replaces; updates inode.xattrs, the caller puts the inode. flags: 0, XATTR_CREATE (EEXIST)
-// or XATTR_REPLACE (ENODATA). ERANGE: name over 255 bytes; E2BIG: value over 64 KiB;
+// Sets or replaces; updates inode.xattrs, the caller puts the inode. flags: 0, XATTR_CREATE
+// (EEXIST) or XATTR_REPLACE (ENODATA). ERANGE: name over 255 bytes; E2BIG: value over 64 KiB;
 // ENOSPC: no space, or the names together would exceed 64 KiB (listxattr could not return them).
 Status set_xattr(Change& change, format::Inode& inode, std::string_view name,
                  std::span<const std::byte> value, int flags);

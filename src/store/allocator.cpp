@@ -1,0 +1,230 @@
+#include "store/allocator.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <iterator>
+
+#include "base/log.hpp"
+
+namespace pmemfs::store {
+namespace {
+
+// Runs looked at in a class whose members may or may not fit, before a larger class is cut.
+constexpr int kGlances = 8;
+
+std::size_t class_of(std::uint64_t count) {
+  return static_cast<std::size_t>(std::bit_width(count)) - 1;
+}
+
+// The part of a run that begins aligned; empty when there is none.
+BlockRun aligned_part(std::uint64_t start, std::uint64_t count, std::uint64_t alignment) {
+  const std::uint64_t first = (start + alignment - 1) / alignment * alignment;
+  if (first >= start + count) {
+    return {};
+  }
+  return {BlockNo(first), start + count - first};
+}
+
+}  // namespace
+
+void Allocator::insert_run(std::uint64_t start, std::uint64_t count) {
+  by_start_.emplace_hint(by_start_.end(), start, count);
+  auto& same_size = by_size_[class_of(count)];
+  same_size.emplace_hint(same_size.end(), start);
+}
+
+void Allocator::erase_run(ByStart::iterator run) {
+  by_size_[class_of(run->second)].erase(run->first);
+  by_start_.erase(run);
+}
+
+// Takes `piece` out of the free run that holds it.
+void Allocator::carve(ByStart::iterator run, BlockRun piece) {
+  const std::uint64_t start = run->first;
+  const std::uint64_t end = start + run->second;
+  erase_run(run);
+  if (piece.start.value > start) {
+    insert_run(start, piece.start.value - start);
+  }
+  if (piece.end().value < end) {
+    insert_run(piece.end().value, end - piece.end().value);
+  }
+  free_ -= piece.count;
+}
+
+bool Allocator::add_locked(BlockRun run) {
+  auto next = by_start_.lower_bound(run.start.value);
+  std::uint64_t start = run.start.value;
+  std::uint64_t end = run.end().value;
+  if (next != by_start_.end() && next->first < end) {
+    return false;
+  }
+  const auto prev = next == by_start_.begin() ? by_start_.end() : std::prev(next);
+  if (prev != by_start_.end() && prev->first + prev->second > start) {
+    return false;
+  }
+  if (next != by_start_.end() && next->first == end) {
+    end += next->second;
+    erase_run(next);
+  }
+  if (prev != by_start_.end() && prev->first + prev->second == start) {
+    start = prev->first;
+    erase_run(prev);
+  }
+  insert_run(start, end - start);
+  free_ += run.count;
+  return true;
+}
+
+// Adds what of the run is not distrusted.
+void Allocator::add_trusted(BlockRun run) {
+  std::uint64_t at = run.start.value;
+  auto bad = distrusted_.upper_bound(at);
+  if (bad != distrusted_.begin()) {
+    const auto before = std::prev(bad);
+    at = std::max(at, before->first + before->second);
+  }
+  while (at < run.end().value) {
+    const std::uint64_t stop =
+        bad == distrusted_.end() ? run.end().value : std::min(bad->first, run.end().value);
+    if (stop > at) {
+      add_locked({BlockNo(at), stop - at});
+    }
+    if (bad == distrusted_.end()) {
+      return;
+    }
+    at = std::max(at, bad->first + bad->second);
+    ++bad;
+  }
+}
+
+bool Allocator::add(BlockRun run) {
+  const std::lock_guard lock(mutex_);
+  if (!distrusted_.empty()) {
+    add_trusted(run);
+    return true;
+  }
+  if (add_locked(run)) {
+    return true;
+  }
+  base::log::error("blocks {} to {} were freed twice", run.start.value, run.end().value - 1);
+  return false;
+}
+
+void Allocator::distrust(BlockRun run) {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t start = run.start.value;
+  std::uint64_t end = run.end().value;
+  auto at = distrusted_.upper_bound(start);
+  if (at != distrusted_.begin() && std::prev(at)->first + std::prev(at)->second >= start) {
+    --at;
+  }
+  while (at != distrusted_.end() && at->first <= end) {
+    start = std::min(start, at->first);
+    end = std::max(end, at->first + at->second);
+    at = distrusted_.erase(at);
+  }
+  distrusted_.emplace(start, end - start);
+}
+
+// The free run that begins at hint.near exactly.
+std::optional<BlockRun> Allocator::find_near(std::uint64_t count, const AllocationHint& h) {
+  const std::uint64_t near = h.near.value;
+  if (near == 0 || near % h.alignment != 0) {
+    return std::nullopt;
+  }
+  auto run = by_start_.upper_bound(near);
+  if (run == by_start_.begin()) {
+    return std::nullopt;
+  }
+  --run;
+  const std::uint64_t end = run->first + run->second;
+  if (near >= end || (h.whole && end - near < count)) {
+    return std::nullopt;
+  }
+  const BlockRun piece{h.near, std::min(count, end - near)};
+  carve(run, piece);
+  return piece;
+}
+
+// A piece of exactly `count` blocks from the smallest size that has one.
+std::optional<BlockRun> Allocator::find_fit(std::uint64_t count, std::uint64_t alignment,
+                                            bool thorough) {
+  for (std::size_t size = class_of(count); size < kClasses; ++size) {
+    int glances = thorough ? -1 : kGlances;
+    for (const std::uint64_t start : by_size_[size]) {
+      const auto run = by_start_.find(start);
+      const BlockRun part = aligned_part(start, run->second, alignment);
+      if (part.count >= count) {
+        const BlockRun piece{part.start, count};
+        carve(run, piece);
+        return piece;
+      }
+      if (--glances == 0) {
+        break;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+// Up to `count` blocks from the largest size that has an aligned one.
+std::optional<BlockRun> Allocator::find_largest(std::uint64_t count, std::uint64_t alignment) {
+  for (std::size_t size = kClasses; size-- > 0;) {
+    for (const std::uint64_t start : by_size_[size]) {
+      const auto run = by_start_.find(start);
+      const BlockRun part = aligned_part(start, run->second, alignment);
+      if (!part.empty()) {
+        const BlockRun piece{part.start, std::min(count, part.count)};
+        carve(run, piece);
+        return piece;
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<BlockRun> Allocator::take(std::uint64_t count, const AllocationHint& hint) {
+  const std::lock_guard lock(mutex_);
+  if (auto piece = find_near(count, hint)) {
+    return piece;
+  }
+  if (auto piece = find_fit(count, hint.alignment, false)) {
+    return piece;
+  }
+  if (hint.whole) {
+    return find_fit(count, hint.alignment, true);
+  }
+  return find_largest(count, hint.alignment);
+}
+
+std::uint64_t Allocator::free_blocks() const {
+  const std::lock_guard lock(mutex_);
+  return free_;
+}
+
+std::vector<BlockRun> Allocator::runs() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<BlockRun> all;
+  all.reserve(by_start_.size());
+  for (const auto& [start, count] : by_start_) {
+    all.push_back({BlockNo(start), count});
+  }
+  return all;
+}
+
+BlockRun Allocator::largest() const {
+  const std::lock_guard lock(mutex_);
+  BlockRun best;
+  for (std::size_t size = kClasses; size-- > 0 && best.empty();) {
+    for (const std::uint64_t start : by_size_[size]) {
+      const std::uint64_t count = by_start_.at(start);
+      if (count > best.count) {
+        best = {BlockNo(start), count};
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace pmemfs::store

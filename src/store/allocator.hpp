@@ -1,0 +1,56 @@
+// Free blocks, in DRAM only: what open() derives and commits give back.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <vector>
+
+#include "pmemfs/types.hpp"
+#include "store/change.hpp"
+
+namespace pmemfs::store {
+
+// Runs of free blocks by start and by size. Memory follows the number of runs. Thread-safe.
+class Allocator {
+ public:
+  // Makes a run free. False (and nothing done) when part of it is free already: media lied.
+  bool add(BlockRun run);
+
+  // A run of 1 to `count` blocks (exactly `count` with hint.whole), aligned as asked. The run at
+  // hint.near if that is free, else one from the smallest fitting size, lowest address first, so
+  // that large runs stay whole. nullopt: none.
+  std::optional<BlockRun> take(std::uint64_t count, const AllocationHint& hint);
+
+  // Blocks that two owners claim: never free again in this mount (invariant 2).
+  void distrust(BlockRun run);
+
+  [[nodiscard]] std::uint64_t free_blocks() const;
+  [[nodiscard]] std::vector<BlockRun> runs() const;  // ascending
+  [[nodiscard]] BlockRun largest() const;            // empty when nothing is free
+
+ private:
+  static constexpr std::size_t kClasses = 40;  // by the highest bit of the count
+  using ByStart = std::map<std::uint64_t, std::uint64_t>;
+
+  void insert_run(std::uint64_t start, std::uint64_t count);
+  void erase_run(ByStart::iterator run);
+  void carve(ByStart::iterator run, BlockRun piece);
+  bool add_locked(BlockRun run);
+  void add_trusted(BlockRun run);
+  [[nodiscard]] std::optional<BlockRun> find_near(std::uint64_t count, const AllocationHint& h);
+  [[nodiscard]] std::optional<BlockRun> find_fit(std::uint64_t count, std::uint64_t alignment,
+                                                 bool thorough);
+  [[nodiscard]] std::optional<BlockRun> find_largest(std::uint64_t count, std::uint64_t alignment);
+
+  mutable std::mutex mutex_;
+  ByStart by_start_;  // start → count
+  std::array<std::set<std::uint64_t>, kClasses> by_size_;
+  ByStart distrusted_;
+  std::uint64_t free_ = 0;
+};
+
+}  // namespace pmemfs::store

@@ -1,0 +1,202 @@
+#include "store/change.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "format/checks.hpp"
+#include "store/impl.hpp"
+
+namespace pmemfs::store {
+namespace {
+
+constexpr std::uint64_t kMaxRun = 1ULL << 30U;  // fits the count of an extent with room to merge
+constexpr std::size_t kLines = sizeof(format::Inode) / kCacheLineSize;
+
+format::Inode read_slot(const Region& region, ByteOff slot) {
+  format::Inode inode;
+  std::memcpy(&inode, region.data() + slot.value, sizeof(inode));
+  return inode;
+}
+
+}  // namespace
+
+Change::Change(Store& store) : store_(store), tx_(store.impl().journal) {}
+
+Change::~Change() {
+  Store::Impl& impl = store_.impl();
+  for (const BlockRun& run : allocated_) {
+    impl.blocks.add(run);
+  }
+  for (const std::uint64_t ino : allocated_inodes_) {
+    impl.numbers.put(ino);
+  }
+}
+
+Region& Change::region() {
+  return store_.region();
+}
+
+std::uint64_t Change::log_left() const {
+  const std::uint64_t capacity = store_.impl().journal.capacity();
+  return capacity - std::min(capacity, tx_.log_bytes());
+}
+
+Result<BlockRun> Change::allocate(std::uint64_t count, const AllocationHint& hint) {
+  assert(count > 0 && hint.alignment > 0);
+  Store::Impl& impl = store_.impl();
+  if (store_.read_only()) {
+    return Error(EROFS);
+  }
+  const std::uint64_t wanted = std::min(count, kMaxRun);
+  auto run = impl.blocks.take(wanted, hint);
+  while (!run) {
+    PMEMFS_CHECK(impl.grow(hint.whole ? wanted + hint.alignment : 1));
+    run = impl.blocks.take(wanted, hint);
+  }
+  allocated_.push_back(*run);
+  return *run;
+}
+
+void Change::release(BlockRun run) {
+  released_.push_back(run);
+}
+
+void Change::give_back_since(std::size_t mark) {
+  for (const BlockRun& run : allocated_.span().subspan(mark)) {
+    store_.impl().blocks.add(run);
+  }
+  allocated_.truncate(mark);
+}
+
+Result<InodeNo> Change::allocate_inode() {
+  Store::Impl& impl = store_.impl();
+  if (store_.read_only()) {
+    return Error(EROFS);
+  }
+  for (;;) {
+    const std::uint64_t seen = impl.table.limit();
+    if (const auto number = impl.numbers.take()) {
+      allocated_inodes_.push_back(*number);
+      return InodeNo(*number);
+    }
+    PMEMFS_CHECK(impl.table.extend(store_, impl.numbers, seen));
+  }
+}
+
+// The entry for this inode in puts_, made if there is none yet (then *first is true).
+Change::Put& Change::note_put(const format::Inode& inode, ByteOff slot, bool* first) {
+  Put now;
+  now.ino = inode.ino.load();
+  now.slot = slot;
+  now.used = inode.mode.load() != 0;
+  now.durable_len = now.used ? inode.durable_len.load() : 0;
+  now.orphan = now.used && inode.nlink.load() == 0;
+  for (Put& put : puts_.span()) {
+    if (put.ino == now.ino) {
+      *first = false;
+      put = now;
+      return put;
+    }
+  }
+  *first = true;
+  puts_.push_back(now);
+  return puts_.span().back();
+}
+
+// Logs what differs from media, line by line. Once this change has logged a line of the inode,
+// media no longer tells what differs: then all of it is logged.
+void Change::log_inode(const format::Inode& inode) {
+  const auto slot = store_.impl().table.locate(InodeNo(inode.ino.load()));
+  if (!slot) {
+    fault_ = slot.code();
+    return;
+  }
+  bool first = false;
+  note_put(inode, *slot, &first);
+  const auto* now = reinterpret_cast<const std::byte*>(&inode);
+  const std::byte* media = store_.region().data() + slot->value;
+  std::size_t from = kLines;  // first line of the current stretch of differing lines
+  for (std::size_t line = 0; line <= kLines; ++line) {
+    const bool differs = line < kLines && (!first || std::memcmp(now + line * kCacheLineSize,
+                                                                 media + line * kCacheLineSize,
+                                                                 kCacheLineSize) != 0);
+    if (differs && from == kLines) {
+      from = line;
+    } else if (!differs && from < line) {
+      tx_.write(ByteOff(slot->value + from * kCacheLineSize), now + from * kCacheLineSize,
+                (line - from) * kCacheLineSize);
+      from = kLines;
+    }
+  }
+}
+
+void Change::put_inode(format::Inode& inode) {
+  format::seal(inode);
+  log_inode(inode);
+}
+
+void Change::free_inode(const format::Inode& inode) {
+  format::Inode free{};
+  free.ino = inode.ino;
+  free.generation = inode.generation;
+  format::seal(free);
+  log_inode(free);
+}
+
+// What the puts change in the counters, read before the media is overwritten; the locks of the
+// inodes keep others away.
+Change::Delta Change::measure() {
+  Delta delta;
+  for (Put& put : puts_.span()) {
+    const format::Inode old = read_slot(store_.region(), put.slot);
+    const bool was_used = old.mode.load() != 0;
+    const bool was_orphan = was_used && old.nlink.load() == 0;
+    const std::uint64_t was_durable = was_used ? old.durable_len.load() : 0;
+    delta.used += static_cast<int>(put.used) - static_cast<int>(was_used);
+    delta.durable += static_cast<std::int64_t>(put.durable_len - was_durable);
+    delta.orphans += static_cast<int>(put.orphan) - static_cast<int>(was_orphan);
+    put.freed = was_used && !put.used;
+  }
+  return delta;
+}
+
+// After the commit: released space, freed numbers and those allocated but never used are free.
+void Change::give_out() {
+  Store::Impl& impl = store_.impl();
+  allocated_.clear();
+  for (const BlockRun& run : released_) {
+    impl.blocks.add(run);
+  }
+  for (const Put& put : puts_) {
+    if (put.freed) {
+      impl.numbers.put(put.ino);
+    }
+  }
+  for (const std::uint64_t ino : allocated_inodes_) {
+    if (std::none_of(puts_.begin(), puts_.end(),
+                     [&](const Put& p) { return p.ino == ino && p.used; })) {
+      impl.numbers.put(ino);
+    }
+  }
+  allocated_inodes_.clear();
+}
+
+Status Change::commit() {
+  if (fault_ != 0) {
+    return Error(fault_);
+  }
+  if (store_.read_only()) {
+    return Error(EROFS);
+  }
+  const Delta delta = measure();
+  PMEMFS_CHECK(tx_.commit());
+  give_out();
+  Counters& counters = store_.impl().counters;
+  counters.inodes_used.fetch_add(delta.used, std::memory_order_relaxed);
+  counters.durable_bytes.fetch_add(delta.durable, std::memory_order_relaxed);
+  counters.orphans.fetch_add(delta.orphans, std::memory_order_relaxed);
+  return {};
+}
+
+}  // namespace pmemfs::store

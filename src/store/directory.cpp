@@ -1,0 +1,344 @@
+#include "store/directory.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cassert>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "base/log.hpp"
+#include "format/checks.hpp"
+#include "store/dir_index.hpp"
+#include "store/impl.hpp"
+
+namespace pmemfs::store {
+namespace {
+
+using format::Dentry;
+using format::DirHeader;
+using format::Inode;
+using format::kBlockSize;
+using format::kDirSlots;
+using format::kDirSlotSize;
+
+constexpr std::uint64_t kMaxBlocks = 1ULL << 26U;  // positions have 32 bits
+constexpr std::uint64_t kMaxGrowth = 64;           // blocks at a time
+constexpr std::size_t kKeepEmpty = 8;  // an emptied directory of more blocks gives them back
+constexpr std::uint8_t kLongestEntry = format::dentry_slots(format::kMaxName);
+constexpr std::size_t kHeaderFrom = offsetof(DirHeader, used);  // what changes in a header
+constexpr std::size_t kHeaderBytes = sizeof(DirHeader) - kHeaderFrom;
+
+// A block as it will be once the changes under way are committed.
+struct Block {
+  BlockNo physical;
+  std::uint64_t used = 1;
+  std::uint64_t heads = 0;
+};
+
+// `n` bits from `slot` on.
+constexpr std::uint64_t bits(std::uint32_t slot, std::uint32_t n) {
+  return ((1ULL << n) - 1) << slot;
+}
+
+// Bit i: slots i to i+n-1 are free.
+std::uint64_t free_runs(std::uint64_t used, std::uint32_t n) {
+  std::uint64_t free = ~used;
+  for (std::uint32_t i = 1; i < n; ++i) {
+    free &= free >> 1U;
+  }
+  return free;
+}
+
+// Longest run of free slots, as far as it matters.
+std::uint8_t room_of(std::uint64_t used) {
+  std::uint64_t free = ~used;
+  std::uint8_t n = 0;
+  for (; free != 0 && n < kLongestEntry; ++n) {
+    free &= free >> 1U;
+  }
+  return n;
+}
+
+std::uint32_t position_of(std::size_t block, std::uint32_t slot) {
+  return static_cast<std::uint32_t>(block * kDirSlots + slot);
+}
+
+}  // namespace
+
+struct Directory::Impl {
+  explicit Impl(Store& s) : store(s) {}
+
+  Status load(const Inode& dir);
+  Status load_block(const Inode& dir, BlockNo physical);
+
+  [[nodiscard]] const std::byte* slot_at(std::uint32_t position) const {
+    const Block& block = blocks[position / kDirSlots];
+    return store.region().data() +
+           format::byte_off(block.physical, position % kDirSlots * kDirSlotSize).value;
+  }
+  [[nodiscard]] ByteOff offset_of(std::uint32_t position) const {
+    return format::byte_off(blocks[position / kDirSlots].physical,
+                            position % kDirSlots * kDirSlotSize);
+  }
+
+  // The entry at the head `position`; nullopt when it is damaged.
+  [[nodiscard]] std::optional<DirEntry> entry_at(std::uint32_t position) const;
+  [[nodiscard]] Result<std::uint32_t> position(std::string_view name, std::uint32_t hash) const;
+
+  Status grow(Change& change, Inode& dir);
+  void append(Change& change, const Inode& dir, BlockRun run);
+  void put_header(Change& change, std::size_t block);
+  [[nodiscard]] DirHeader header_of(std::size_t block) const;
+  Status drop_blocks(Change& change, Inode& dir);
+
+  Store& store;
+  std::uint64_t ino = 0;
+  std::uint64_t generation = 0;
+  std::unique_ptr<ExtentMap> extents;
+  std::vector<Block> blocks;
+  DirIndex index;
+  RoomMap room;
+};
+
+Status Directory::Impl::load(const Inode& dir) {
+  ino = dir.ino.load();
+  generation = dir.generation.load();
+  PMEMFS_TRY(extents, ExtentMap::load(store, dir));
+  const std::uint64_t count = dir.size.load() / kBlockSize;
+  if (dir.size.load() % kBlockSize != 0 || count != dir.data_blocks.load() || count > kMaxBlocks) {
+    return Error(EUCLEAN);
+  }
+  if (count > 0 && dir.entries.load() / kDirSlots <= count) {
+    index.reserve(dir.entries.load());
+  }
+  for (const Mapping& m : extents->all()) {
+    if (m.logical != blocks.size() || m.unwritten) {
+      return Error(EUCLEAN);
+    }
+    for (std::uint64_t i = 0; i < m.count; ++i) {
+      PMEMFS_CHECK(load_block(dir, BlockNo(m.physical.value + i)));
+    }
+  }
+  return index.size() == dir.entries.load() ? Status{} : Error(EUCLEAN);
+}
+
+Status Directory::Impl::load_block(const Inode& dir, BlockNo physical) {
+  DirHeader header;
+  const std::byte* at = store.region().data() + format::byte_off(physical).value;
+  std::memcpy(&header, at, sizeof(header));
+  const Block block{physical, header.used.load(), header.heads.load()};
+  if (header.magic.load() != format::kDirMagic || !format::valid(header) ||
+      header.owner.load() != dir.ino.load() || header.generation.load() != generation ||
+      header.index.load() != blocks.size() || (block.used & 1U) == 0 ||
+      (block.heads & (~block.used | 1U)) != 0) {
+    base::log::error("directory {}: block {} is damaged", ino, blocks.size());
+    return Error(EUCLEAN);
+  }
+  for (std::uint64_t heads = block.heads; heads != 0; heads &= heads - 1) {
+    const auto slot = static_cast<std::uint32_t>(std::countr_zero(heads));
+    Dentry dentry;
+    std::memcpy(&dentry, at + std::size_t{slot} * kDirSlotSize, sizeof(dentry));
+    index.insert(dentry.hash.load(), position_of(blocks.size(), slot));
+  }
+  blocks.push_back(block);
+  room.push_back(room_of(block.used));
+  return {};
+}
+
+std::optional<DirEntry> Directory::Impl::entry_at(std::uint32_t position) const {
+  const Block& block = blocks[position / kDirSlots];
+  const std::uint32_t slot = position % kDirSlots;
+  const std::byte* at = slot_at(position);
+  Dentry dentry;
+  std::memcpy(&dentry, at, sizeof(dentry));
+  const std::uint32_t n = format::dentry_slots(dentry.name_len);
+  if (dentry.name_len == 0 || slot + n > kDirSlots ||
+      (block.used & bits(slot, n)) != bits(slot, n) ||
+      (block.heads & bits(slot, n)) != bits(slot, 1)) {
+    return std::nullopt;
+  }
+  const std::string_view name(reinterpret_cast<const char*>(at + sizeof(dentry)), dentry.name_len);
+  const std::uint64_t target = dentry.ino.load();
+  if (!format::valid(dentry, name) || target == 0 || target > format::kMaxInode) {
+    return std::nullopt;
+  }
+  return DirEntry{InodeNo(target), dentry.type, position, name};
+}
+
+// Where `name` is. EUCLEAN when it is not found but an entry with its hash is damaged: it may be
+// it.
+Result<std::uint32_t> Directory::Impl::position(std::string_view name, std::uint32_t hash) const {
+  std::uint32_t found = 0;
+  bool damaged = false;
+  index.find(hash, [&](std::uint32_t candidate) {
+    const auto entry = entry_at(candidate);
+    damaged |= !entry;
+    if (entry && entry->name == name) {
+      found = candidate;
+    }
+    return found != 0;
+  });
+  if (found != 0) {
+    return found;
+  }
+  return Error(damaged ? EUCLEAN : ENOENT);
+}
+
+DirHeader Directory::Impl::header_of(std::size_t block) const {
+  DirHeader header{};
+  header.magic.store(format::kDirMagic);
+  header.owner.store(ino);
+  header.generation.store(generation);
+  header.index.store(block);
+  header.used.store(blocks[block].used);
+  header.heads.store(blocks[block].heads);
+  format::seal(header);
+  return header;
+}
+
+void Directory::Impl::put_header(Change& change, std::size_t block) {
+  const DirHeader header = header_of(block);
+  change.write(format::byte_off(blocks[block].physical, kHeaderFrom),
+               reinterpret_cast<const std::byte*>(&header) + kHeaderFrom, kHeaderBytes);
+  room.set(block, room_of(blocks[block].used));
+}
+
+// More blocks, an eighth of what there is: the steps stay rare and their blocks together.
+Status Directory::Impl::grow(Change& change, Inode& dir) {
+  const std::uint64_t count = blocks.size();
+  const std::uint64_t wanted = std::clamp<std::uint64_t>(count / 8, 1, kMaxGrowth);
+  if (count + wanted > kMaxBlocks) {
+    return Error(ENOSPC);
+  }
+  const std::size_t mark = change.mark();
+  AllocationHint hint;
+  hint.near = count > 0 ? BlockNo(blocks.back().physical.value + 1) : BlockNo();
+  PMEMFS_TRY(const BlockRun run, change.allocate(wanted, hint));
+  if (const Status mapped = extents->insert(change, dir, {count, run.start, run.count}); !mapped) {
+    change.give_back_since(mark);
+    return mapped;
+  }
+  for (std::uint64_t i = 0; i < run.count; ++i) {
+    blocks.push_back({BlockNo(run.start.value + i)});
+    room.push_back(room_of(1));
+    const DirHeader header = header_of(blocks.size() - 1);
+    change.write_fresh(format::byte_off(blocks.back().physical), &header, sizeof(header));
+  }
+  dir.size.store(blocks.size() * kBlockSize);
+  return {};
+}
+
+Status Directory::Impl::drop_blocks(Change& change, Inode& dir) {
+  PMEMFS_CHECK(extents->remove(change, dir, 0, blocks.size()));
+  blocks = {};
+  room.clear();
+  index.clear();
+  dir.size.store(0);
+  return {};
+}
+
+Directory::Directory(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Directory::~Directory() = default;
+
+Result<std::unique_ptr<Directory>> Directory::load(Store& store, const Inode& dir) {
+  auto impl = std::make_unique<Impl>(store);
+  PMEMFS_CHECK(impl->load(dir));
+  return std::unique_ptr<Directory>(new Directory(std::move(impl)));
+}
+
+Result<DirEntry> Directory::find(std::string_view name) const {
+  PMEMFS_TRY(const std::uint32_t position, impl_->position(name, format::name_hash(name)));
+  return *impl_->entry_at(position);
+}
+
+Result<std::optional<DirEntry>> Directory::next(std::uint64_t position) const {
+  std::uint32_t slot = position % kDirSlots;
+  for (std::uint64_t b = position / kDirSlots; b < impl_->blocks.size(); ++b, slot = 0) {
+    for (std::uint64_t heads = impl_->blocks[b].heads >> slot << slot; heads != 0;
+         heads &= heads - 1) {
+      const auto head = static_cast<std::uint32_t>(std::countr_zero(heads));
+      if (auto entry = impl_->entry_at(position_of(b, head))) {
+        return entry;
+      }
+      base::log::error("directory {}: the entry at {} is damaged", impl_->ino,
+                       position_of(b, head));
+    }
+  }
+  return std::optional<DirEntry>{};
+}
+
+std::uint64_t Directory::entries() const {
+  return impl_->index.size();
+}
+
+std::size_t Directory::memory_bytes() const {
+  constexpr std::size_t kMapNode = 80;  // of the extent map, with the allocator's share
+  return sizeof(Directory) + sizeof(Impl) + sizeof(ExtentMap) +
+         impl_->blocks.capacity() * sizeof(Block) + impl_->index.memory_bytes() +
+         impl_->room.memory_bytes() + impl_->extents->size() * kMapNode;
+}
+
+Status Directory::insert(Change& change, Inode& dir, std::string_view name, InodeNo ino,
+                         std::uint8_t type) {
+  assert(!name.empty() && name.size() <= format::kMaxName && ino);
+  const std::uint32_t n = format::dentry_slots(name.size());
+  impl_->index.reserve(impl_->index.size() + 1);
+  std::size_t block = impl_->room.find(static_cast<std::uint8_t>(n));
+  if (block == RoomMap::kNone) {
+    block = impl_->blocks.size();
+    PMEMFS_CHECK(impl_->grow(change, dir));
+  }
+  Block& place = impl_->blocks[block];
+  const auto slot = static_cast<std::uint32_t>(std::countr_zero(free_runs(place.used, n)));
+  const std::uint32_t position = position_of(block, slot);
+  std::byte bytes[sizeof(Dentry) + format::kMaxName];
+  Dentry dentry{};
+  dentry.ino.store(ino.value);
+  dentry.hash.store(format::name_hash(name));
+  dentry.type = type;
+  dentry.name_len = static_cast<std::uint8_t>(name.size());
+  format::seal(dentry, name);
+  std::memcpy(bytes, &dentry, sizeof(dentry));
+  std::memcpy(bytes + sizeof(dentry), name.data(), name.size());
+  change.write(impl_->offset_of(position), bytes, sizeof(dentry) + name.size());
+  place.used |= bits(slot, n);
+  place.heads |= bits(slot, 1);
+  impl_->put_header(change, block);
+  impl_->index.insert(dentry.hash.load(), position);
+  dir.entries.store(impl_->index.size());
+  return {};
+}
+
+Status Directory::remove(Change& change, Inode& dir, std::string_view name) {
+  const std::uint32_t hash = format::name_hash(name);
+  PMEMFS_TRY(const std::uint32_t position, impl_->position(name, hash));
+  dir.entries.store(impl_->index.size() - 1);
+  if (impl_->index.size() == 1 && impl_->blocks.size() > kKeepEmpty) {
+    return impl_->drop_blocks(change, dir);
+  }
+  const std::size_t block = position / kDirSlots;
+  const std::uint32_t slot = position % kDirSlots;
+  impl_->blocks[block].used &= ~bits(slot, format::dentry_slots(name.size()));
+  impl_->blocks[block].heads &= ~bits(slot, 1);
+  impl_->put_header(change, block);
+  impl_->index.erase(hash, position);
+  return {};
+}
+
+Status Directory::replace(Change& change, Inode& dir, std::string_view name, InodeNo ino,
+                          std::uint8_t type) {
+  (void)dir;  // unchanged but for the times that the caller sets
+  const std::uint32_t hash = format::name_hash(name);
+  PMEMFS_TRY(const std::uint32_t position, impl_->position(name, hash));
+  Dentry dentry{};
+  dentry.ino.store(ino.value);
+  dentry.hash.store(hash);
+  dentry.type = type;
+  dentry.name_len = static_cast<std::uint8_t>(name.size());
+  format::seal(dentry, name);
+  change.write(impl_->offset_of(position), &dentry, sizeof(dentry));
+  return {};
+}
+
+}  // namespace pmemfs::store

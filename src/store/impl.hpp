@@ -1,0 +1,68 @@
+// The parts of an open Store, for the files of this folder.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <vector>
+
+#include "format/layout.hpp"
+#include "journal/journal.hpp"
+#include "store/allocator.hpp"
+#include "store/inode_numbers.hpp"
+#include "store/inode_table.hpp"
+#include "store/store.hpp"
+#include "store/superblock.hpp"
+
+namespace pmemfs::store {
+
+// What open() found and commits keep true.
+struct Counters {
+  std::atomic<std::int64_t> inodes_used{0};
+  std::atomic<std::int64_t> durable_bytes{0};
+  std::atomic<std::int64_t> orphans{0};  // inodes in use with nlink 0
+};
+
+[[nodiscard]] constexpr journal::Geometry lanes_of(const format::Superblock& s) {
+  return {BlockNo(s.lane_start.load()), s.lane_count.load(), s.lane_blocks.load()};
+}
+
+struct Store::Impl {
+  Impl(Region& r, const format::Superblock& s)
+      : region(r),
+        layout(s),
+        superblock(r, s),
+        journal(r, lanes_of(s)),
+        table(r, layout, BlockNo(s.inode_root.load())) {}
+
+  // Makes the region larger, where it can grow, by at least `blocks`. ENOSPC.
+  Status grow(std::uint64_t blocks);
+  // The blocks between the end of the filesystem and the end of the region become free.
+  Status adopt_tail();
+
+  Region& region;
+  format::Layout layout;
+  SuperblockKeeper superblock;
+  journal::Journal journal;
+  Allocator blocks;
+  InodeNumbers numbers;
+  InodeTable table;
+  Counters counters;
+
+  std::mutex grow_mutex;
+  std::mutex generation_mutex;  // reserving a batch
+  std::atomic<std::uint64_t> next_generation{0};
+  std::atomic<std::uint64_t> generation_limit{0};  // the superblock's next_generation
+
+  std::mutex orphans_mutex;
+  std::vector<InodeNo> orphans;
+  bool trusted = true;  // the scan found no damage: a snapshot may be left
+  bool closed = false;
+  format::Uuid boot{};
+};
+
+// What the copy of a slot of the inode table is. All zeros, as growth leaves it, is free.
+enum class SlotState : std::uint8_t { kFree, kUsed, kDamaged };
+[[nodiscard]] SlotState slot_state(const format::Inode& i, std::uint64_t ino);
+
+}  // namespace pmemfs::store

@@ -1,0 +1,230 @@
+#include "store/inode_table.hpp"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "format/checks.hpp"
+#include "store/change.hpp"
+#include "store/inode_numbers.hpp"
+
+namespace pmemfs::store {
+namespace {
+
+using format::IndexBlock;
+using format::kIndexFanout;
+using format::kInodesPerChunk;
+
+constexpr std::uint64_t kMaxChunks = (format::kMaxInode + 1) / kInodesPerChunk;
+constexpr std::uint64_t kMaxSegments = (kMaxChunks + kIndexFanout - 1) / kIndexFanout;
+
+// Inode numbers that one pointer in an index block of this level covers.
+constexpr std::uint64_t span_of(std::uint32_t level) {
+  std::uint64_t span = kInodesPerChunk;
+  for (std::uint32_t i = 0; i < level; ++i) {
+    span *= kIndexFanout;
+  }
+  return span;
+}
+
+// Which pointer of the block of this level leads to `ino`.
+constexpr std::uint64_t slot_of(std::uint64_t ino, std::uint32_t level) {
+  return ino / span_of(level) % kIndexFanout;
+}
+
+BlockRun chunk_run(BlockNo chunk) {
+  return {chunk, format::kChunkBlocks};
+}
+
+}  // namespace
+
+void InodeTable::Free::operator()(void* p) const {
+  std::free(p);
+}
+
+InodeTable::InodeTable(const Region& region, const format::Layout& layout, BlockNo root)
+    : region_(region), layout_(layout), root_(root) {
+  // Untouched zero pages until they are used: what a calloc of this size gives.
+  void* memory = std::calloc(kMaxSegments, sizeof(Slot));
+  if (memory == nullptr) {
+    throw std::bad_alloc();
+  }
+  segments_.reset(static_cast<Slot*>(memory));
+}
+
+InodeTable::~InodeTable() {
+  const std::uint64_t chunks = limit() / kInodesPerChunk;
+  for (std::uint64_t i = 0; i < kMaxSegments && i * kIndexFanout < chunks; ++i) {
+    delete segments_[i].load(std::memory_order_relaxed);
+  }
+}
+
+Result<IndexBlock> InodeTable::read_index(BlockNo block, std::uint32_t level) const {
+  if (!layout_.usable(block)) {
+    return Error(EUCLEAN);
+  }
+  IndexBlock copy;
+  std::memcpy(&copy, region_.data() + format::byte_off(block).value, sizeof(copy));
+  if (copy.magic.load() != format::kIndexMagic || copy.level.load() != level ||
+      !format::valid(copy)) {
+    return Error(EUCLEAN);
+  }
+  return copy;
+}
+
+// The pointer in `slot`; 0 is a hole.
+Result<BlockNo> InodeTable::child(BlockNo block, std::uint32_t level, std::uint64_t slot) const {
+  PMEMFS_TRY(const IndexBlock index, read_index(block, level));
+  return BlockNo(index.child[slot].load());
+}
+
+// Under mutex_. ENOENT when the index has no such block.
+Result<InodeTable::Segment*> InodeTable::load_segment(std::uint64_t number) const {
+  BlockNo block = root_;
+  for (std::uint32_t level = format::kIndexLevels - 1; level > 0; --level) {
+    const std::uint64_t first = number * kIndexFanout * kInodesPerChunk;
+    PMEMFS_TRY(block, child(block, level, slot_of(first, level)));
+    if (!block) {
+      return Error(ENOENT);
+    }
+  }
+  PMEMFS_TRY(const IndexBlock index, read_index(block, 0));
+  auto segment = std::make_unique<Segment>();
+  for (std::size_t i = 0; i < kIndexFanout; ++i) {
+    const BlockNo chunk(index.child[i].load());
+    if (chunk && !layout_.usable(chunk_run(chunk))) {
+      return Error(EUCLEAN);
+    }
+    segment->chunk[i].store(chunk.value, std::memory_order_relaxed);
+  }
+  segments_[number].store(segment.get(), std::memory_order_release);
+  return segment.release();
+}
+
+Result<ByteOff> InodeTable::locate(InodeNo ino) const {
+  if (ino.value == 0 || ino.value >= limit()) {
+    return Error(ENOENT);
+  }
+  const std::uint64_t chunk = ino.value / kInodesPerChunk;
+  const std::uint64_t number = chunk / kIndexFanout;
+  Segment* segment = segments_[number].load(std::memory_order_acquire);
+  if (segment == nullptr) {
+    const std::lock_guard lock(mutex_);
+    segment = segments_[number].load(std::memory_order_relaxed);
+    if (segment == nullptr) {
+      PMEMFS_TRY(segment, load_segment(number));
+    }
+  }
+  const std::uint64_t block = segment->chunk[chunk % kIndexFanout].load(std::memory_order_acquire);
+  if (block == 0) {
+    return Error(ENOENT);
+  }
+  return format::byte_off(BlockNo(block), ino.value % kInodesPerChunk * sizeof(format::Inode));
+}
+
+void InodeTable::walk_child(const TableVisitor& v, std::uint64_t child, std::uint32_t level,
+                            std::uint64_t first) const {
+  const BlockNo block(child);
+  if (level > 0) {
+    walk_index(v, block, level - 1, first);
+  } else if (!layout_.usable(chunk_run(block)) || first > format::kMaxInode) {
+    v.damaged(first, first + span_of(0));
+  } else {
+    v.chunk(first, block);
+  }
+}
+
+void InodeTable::walk_index(const TableVisitor& v, BlockNo block, std::uint32_t level,
+                            std::uint64_t first) const {
+  if (layout_.usable(block) && !v.index(block)) {
+    return;
+  }
+  const auto index = read_index(block, level);
+  if (!index) {
+    v.damaged(first, first + span_of(level) * kIndexFanout);
+    return;
+  }
+  for (std::size_t i = 0; i < kIndexFanout; ++i) {
+    if (const std::uint64_t child = index->child[i].load(); child != 0) {
+      walk_child(v, child, level, first + i * span_of(level));
+    }
+  }
+}
+
+void InodeTable::walk(const TableVisitor& visitor) const {
+  walk_index(visitor, root_, format::kIndexLevels - 1, 0);
+}
+
+// The lowest index block on the way to `ino` that exists.
+Result<InodeTable::Place> InodeTable::lowest(std::uint64_t ino) const {
+  Place place{root_, format::kIndexLevels - 1};
+  while (place.level > 0) {
+    PMEMFS_TRY(const BlockNo next, child(place.block, place.level, slot_of(ino, place.level)));
+    if (!next) {
+      break;
+    }
+    place = {next, place.level - 1};
+  }
+  return place;
+}
+
+// Makes the pointers that lead to chunk `number`, with the index blocks that are missing, and
+// commits. Index blocks that exist change through the log; the table's mutex covers their crcs.
+Status InodeTable::link(Store& store, std::uint64_t number, BlockNo chunk) {
+  Change change(store);
+  change.region().stream_zeros(format::byte_off(chunk),
+                               std::uint64_t{format::kChunkBlocks} * format::kBlockSize);
+  change.needs_fence();
+  const std::uint64_t ino = number * kInodesPerChunk;
+  PMEMFS_TRY(const Place place, lowest(ino));
+  BlockNo below = chunk;  // what the next higher level points to
+  for (std::uint32_t missing = 0; missing < place.level; ++missing) {
+    PMEMFS_TRY(const BlockRun run, change.allocate(1));
+    IndexBlock fresh{};
+    fresh.magic.store(format::kIndexMagic);
+    fresh.level.store(missing);
+    fresh.child[slot_of(ino, missing)].store(below.value);
+    format::seal(fresh);
+    change.write_fresh(format::byte_off(run.start), &fresh, sizeof(fresh));
+    below = run.start;
+  }
+  PMEMFS_TRY(IndexBlock index, read_index(place.block, place.level));
+  const std::uint64_t slot = slot_of(ino, place.level);
+  if (index.child[slot].load() != 0) {
+    return Error(EUCLEAN);
+  }
+  index.child[slot].store(below.value);
+  format::seal(index);
+  const std::uint64_t at = offsetof(IndexBlock, child) + slot * sizeof(format::Le64);
+  change.write(format::byte_off(place.block, at), &index.child[slot], sizeof(format::Le64));
+  change.write(format::byte_off(place.block, offsetof(IndexBlock, crc)), &index.crc,
+               sizeof(index.crc));
+  return change.commit();
+}
+
+Status InodeTable::extend(Store& store, InodeNumbers& numbers, std::uint64_t seen) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t first = limit();
+  if (first != seen) {
+    return {};
+  }
+  if (first > format::kMaxInode) {
+    return Error(ENOSPC);
+  }
+  const std::uint64_t number = first / kInodesPerChunk;
+  Change space(store);
+  AllocationHint hint;
+  hint.whole = true;
+  PMEMFS_TRY(const BlockRun run, space.allocate(format::kChunkBlocks, hint));
+  PMEMFS_CHECK(link(store, number, run.start));
+  PMEMFS_CHECK(space.commit());  // empty: the blocks are the table's from here on
+  if (Segment* segment = segments_[number / kIndexFanout].load(std::memory_order_relaxed)) {
+    segment->chunk[number % kIndexFanout].store(run.start.value, std::memory_order_release);
+  }
+  set_limit(first + kInodesPerChunk);
+  const std::uint64_t skip = first == 0 ? 1 : 0;  // inode 0 does not exist
+  numbers.add({first + skip, kInodesPerChunk - skip});
+  return {};
+}
+
+}  // namespace pmemfs::store

@@ -1,0 +1,89 @@
+// The inode table: from an inode number to its slot, and growth by chunks of 256.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "format/layout.hpp"
+#include "pmemfs/format.hpp"
+#include "pmemfs/region.hpp"
+#include "pmemfs/result.hpp"
+#include "pmemfs/types.hpp"
+
+namespace pmemfs::store {
+
+class InodeNumbers;
+class Store;
+
+// What walk() meets. All blocks are inside the region.
+struct TableVisitor {
+  // An index block, not yet checked. False: met before, or enough; it is not entered.
+  std::function<bool(BlockNo block)> index;
+  std::function<void(std::uint64_t first_ino, BlockNo chunk)> chunk;
+  // An index block or a pointer is wrong: nothing is known of inodes [first, end).
+  std::function<void(std::uint64_t first, std::uint64_t end)> damaged;
+};
+
+// Thread-safe.
+class InodeTable {
+ public:
+  InodeTable(const Region& region, const format::Layout& layout, BlockNo root);
+  ~InodeTable();
+  InodeTable(const InodeTable&) = delete;
+  InodeTable& operator=(const InodeTable&) = delete;
+
+  // Where the slot of `ino` lies. ENOENT: beyond the table; EUCLEAN: an index block is damaged.
+  [[nodiscard]] Result<ByteOff> locate(InodeNo ino) const;
+
+  // Visits index blocks and chunks, ascending. Reads media, not the cache.
+  void walk(const TableVisitor& visitor) const;
+
+  // Inode numbers below this have a chunk (or a damaged index block).
+  [[nodiscard]] std::uint64_t limit() const { return limit_.load(std::memory_order_acquire); }
+  void set_limit(std::uint64_t limit) {
+    limit_.store(std::min(limit, format::kMaxInode + 1), std::memory_order_release);
+  }
+
+  // Adds a chunk at the end, in a transaction of its own, and its numbers to `numbers`; does
+  // nothing when the limit is no longer `seen`. ENOSPC, EROFS, EUCLEAN.
+  Status extend(Store& store, InodeNumbers& numbers, std::uint64_t seen);
+
+ private:
+  // Chunk addresses below one lowest index block, checked once and kept.
+  struct Segment {
+    std::array<std::atomic<std::uint64_t>, format::kIndexFanout> chunk{};
+  };
+  struct Free {
+    void operator()(void* p) const;
+  };
+  using Slot = std::atomic<Segment*>;
+
+  struct Place {
+    BlockNo block;
+    std::uint32_t level;
+  };
+
+  Result<Place> lowest(std::uint64_t ino) const;
+  Result<Segment*> load_segment(std::uint64_t number) const;
+  Result<format::IndexBlock> read_index(BlockNo block, std::uint32_t level) const;
+  Result<BlockNo> child(BlockNo block, std::uint32_t level, std::uint64_t slot) const;
+  Status link(Store& store, std::uint64_t number, BlockNo chunk);
+  void walk_index(const TableVisitor& v, BlockNo block, std::uint32_t level,
+                  std::uint64_t first) const;
+  void walk_child(const TableVisitor& v, std::uint64_t child, std::uint32_t level,
+                  std::uint64_t first) const;
+
+  const Region& region_;
+  const format::Layout& layout_;
+  BlockNo root_;
+  std::atomic<std::uint64_t> limit_{0};
+  mutable std::mutex mutex_;                // loading segments; extending
+  std::unique_ptr<Slot[], Free> segments_;  // one for each possible lowest index block
+};
+
+}  // namespace pmemfs::store

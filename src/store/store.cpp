@@ -1,0 +1,330 @@
+#include "store/store.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <utility>
+
+#include "base/log.hpp"
+#include "format/checks.hpp"
+#include "store/change.hpp"
+#include "store/impl.hpp"
+#include "store/scan.hpp"
+#include "store/snapshot.hpp"
+
+namespace pmemfs::store {
+namespace {
+
+using format::Inode;
+using format::RegionState;
+using format::Superblock;
+
+constexpr std::uint64_t kGenerationBatch = 4096;
+constexpr std::uint64_t kMinGrowth = format::kFrameSize / format::kBlockSize;
+constexpr std::uint64_t kMaxGrowth = (64ULL << 20U) / format::kBlockSize;
+
+std::uint64_t now_seconds() {
+  return static_cast<std::uint64_t>(std::time(nullptr));
+}
+
+bool all_zero(const Inode& i) {
+  static constexpr Inode kZero{};
+  return std::memcmp(&i, &kZero, sizeof(i)) == 0;
+}
+
+}  // namespace
+
+SlotState slot_state(const Inode& i, std::uint64_t ino) {
+  if (!format::valid(i)) {
+    return all_zero(i) ? SlotState::kFree : SlotState::kDamaged;
+  }
+  if (i.ino.load() != ino) {
+    return SlotState::kDamaged;
+  }
+  return i.mode.load() == 0 ? SlotState::kFree : SlotState::kUsed;
+}
+
+// --- Growth --------------------------------------------------------------------------------------
+
+// Order: the region first, the superblock next, the blocks last. A crash in between leaves a tail
+// that the superblock does not know; the next open() adopts it.
+Status Store::Impl::adopt_tail() {
+  const std::uint64_t old = layout.blocks();
+  const std::uint64_t now = region.size() / format::kBlockSize;
+  if (now <= old) {
+    return {};
+  }
+  PMEMFS_CHECK(superblock.update([&](Superblock& s) { s.region_blocks.store(now); }));
+  layout.grown(now);
+  blocks.add({BlockNo(old), now - old});
+  return {};
+}
+
+Status Store::Impl::grow(std::uint64_t wanted) {
+  const std::uint64_t seen = layout.blocks();
+  const std::lock_guard lock(grow_mutex);
+  if (layout.blocks() != seen) {
+    return {};  // another thread was faster
+  }
+  const std::uint64_t most = format::kMaxRegionSize / format::kBlockSize;
+  const std::uint64_t step = std::max(std::clamp(seen / 8, kMinGrowth, kMaxGrowth), wanted);
+  const std::uint64_t target = std::min(most, seen + step);
+  if (target <= seen || !region.grow(target * format::kBlockSize)) {
+    return Error(ENOSPC);
+  }
+  return adopt_tail();
+}
+
+// --- Store ---------------------------------------------------------------------------------------
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::~Store() = default;
+
+Region& Store::region() {
+  return impl_->region;
+}
+const Region& Store::region() const {
+  return impl_->region;
+}
+bool Store::read_only() const {
+  return impl_->region.read_only();
+}
+Superblock Store::superblock() const {
+  return impl_->superblock.get();
+}
+
+bool Store::mappings_suspected() const {
+  return impl_->superblock.get().suspect_boot == impl_->boot;
+}
+
+Space Store::space() const {
+  const auto used = impl_->counters.inodes_used.load(std::memory_order_relaxed);
+  return {impl_->layout.blocks(), impl_->blocks.free_blocks(),
+          static_cast<std::uint64_t>(std::max<std::int64_t>(0, used))};
+}
+
+std::uint64_t Store::durable_bytes() const {
+  return static_cast<std::uint64_t>(impl_->counters.durable_bytes.load(std::memory_order_relaxed));
+}
+
+Result<Inode> Store::inode(InodeNo ino) const {
+  PMEMFS_TRY(const ByteOff slot, impl_->table.locate(ino));
+  Inode copy;
+  std::memcpy(&copy, impl_->region.data() + slot.value, sizeof(copy));
+  switch (slot_state(copy, ino.value)) {
+    case SlotState::kFree:
+      return Error(ENOENT);
+    case SlotState::kDamaged:
+      return Error(EUCLEAN);
+    case SlotState::kUsed:
+      break;
+  }
+  return copy;
+}
+
+Status Store::for_each_inode(const std::function<void(const Inode&)>& visit,
+                             const std::function<void(InodeNo)>& damaged) const {
+  // No more index blocks than the region has blocks: media may point to one of them many times.
+  std::uint64_t left = impl_->layout.blocks();
+  const auto spend = [&](std::uint64_t n) {
+    const bool enough = left >= n;
+    left -= std::min(left, n);
+    return enough;
+  };
+  bool overrun = false;
+  TableVisitor visitor;
+  visitor.index = [&](BlockNo) {
+    overrun |= !spend(1);
+    return !overrun;
+  };
+  visitor.chunk = [&](std::uint64_t first, BlockNo chunk) {
+    overrun |= !spend(format::kChunkBlocks);
+    for (std::uint64_t i = first == 0 ? 1 : 0; !overrun && i < format::kInodesPerChunk; ++i) {
+      Inode copy;
+      std::memcpy(&copy, impl_->region.data() + format::byte_off(chunk, i * sizeof(copy)).value,
+                  sizeof(copy));
+      const SlotState state = slot_state(copy, first + i);
+      if (state == SlotState::kUsed) {
+        visit(copy);
+      } else if (state == SlotState::kDamaged) {
+        damaged(InodeNo(first + i));
+      }
+    }
+  };
+  visitor.damaged = [&](std::uint64_t first, std::uint64_t) {
+    damaged(InodeNo(first));
+  };
+  impl_->table.walk(visitor);
+  return overrun ? Status{Error(EUCLEAN)} : Status{};
+}
+
+std::vector<InodeNo> Store::take_orphans() {
+  const std::lock_guard lock(impl_->orphans_mutex);
+  return std::exchange(impl_->orphans, {});
+}
+
+Result<std::uint64_t> Store::next_generation() {
+  Impl& impl = *impl_;
+  if (read_only()) {
+    return Error(EROFS);
+  }
+  const std::uint64_t mine = impl.next_generation.fetch_add(1, std::memory_order_relaxed);
+  if (mine < impl.generation_limit.load(std::memory_order_acquire)) {
+    return mine;
+  }
+  const std::lock_guard lock(impl.generation_mutex);
+  const std::uint64_t limit = impl.generation_limit.load(std::memory_order_relaxed);
+  if (mine >= limit) {
+    const std::uint64_t higher = mine + kGenerationBatch;
+    PMEMFS_CHECK(impl.superblock.update([&](Superblock& s) { s.next_generation.store(higher); }));
+    impl.generation_limit.store(higher, std::memory_order_release);
+  }
+  return mine;
+}
+
+// --- Open and close ------------------------------------------------------------------------------
+
+namespace {
+
+void take_scan(Store::Impl& impl, ScanResult scanned, OpenReport& report) {
+  for (const BlockRun& run : scanned.claimed_twice) {
+    impl.blocks.distrust(run);
+  }
+  for (const BlockRun& run : scanned.free_blocks) {
+    impl.blocks.add(run);
+  }
+  for (const InodeRun& run : scanned.free_inodes) {
+    impl.numbers.add(run);
+  }
+  impl.table.set_limit(scanned.inode_limit);
+  impl.counters.inodes_used = static_cast<std::int64_t>(scanned.inodes_used);
+  impl.counters.durable_bytes = static_cast<std::int64_t>(scanned.durable_bytes);
+  impl.counters.orphans = static_cast<std::int64_t>(scanned.orphans.size());
+  impl.orphans = std::move(scanned.orphans);
+  report.damaged_structures = scanned.damaged;
+  if (scanned.damaged > 0) {
+    base::log::error("{} damaged structures found; run fsck", scanned.damaged);
+    impl.trusted = false;
+    report.may_collect = false;
+  }
+}
+
+void take_snapshot(Store::Impl& impl, const Snapshot& snapshot, OpenReport& report) {
+  for (const BlockRun& run : snapshot.free_blocks) {
+    impl.blocks.add(run);
+  }
+  for (const InodeRun& run : snapshot.free_inodes) {
+    impl.numbers.add(run);
+  }
+  impl.table.set_limit(snapshot.inode_limit);
+  impl.counters.inodes_used = static_cast<std::int64_t>(snapshot.inodes_used);
+  impl.counters.durable_bytes = static_cast<std::int64_t>(snapshot.durable_bytes);
+  report.used_snapshot = true;
+}
+
+// From here on the snapshot is void and a crash is a crash.
+Status mark_mounted(Store::Impl& impl) {
+  PMEMFS_CHECK(impl.superblock.update([&](Superblock& s) {
+    if (static_cast<RegionState>(s.state.load()) == RegionState::kDirty &&
+        s.owner_boot == impl.boot) {
+      s.suspect_boot = impl.boot;
+    }
+    s.state.store(static_cast<std::uint32_t>(RegionState::kDirty));
+    s.snapshot.store(0);
+    s.snapshot_blocks.store(0);
+    s.owner_pid.store(static_cast<std::uint32_t>(::getpid()));
+    s.owner_boot = impl.boot;
+    s.mount_count.store(s.mount_count.load() + 1);
+    s.mounted_at.store(now_seconds());
+  }));
+  const Superblock s = impl.superblock.get();
+  return static_cast<format::RegionKind>(s.kind.load()) == format::RegionKind::kDirectory
+             ? impl.adopt_tail()
+             : Status{};
+}
+
+Status derive(Store::Impl& impl, const Superblock& s, OpenReport& report) {
+  if (report.was_clean && report.may_collect) {
+    if (const auto snapshot = read_snapshot(impl.region, impl.layout, s)) {
+      take_snapshot(impl, *snapshot, report);
+      return {};
+    }
+  }
+  take_scan(impl, scan(impl.region, impl.layout, impl.table), report);
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> Store::open(Region& region, OpenReport* report) {
+  OpenReport local;
+  OpenReport& r = report != nullptr ? *report : local;
+  r = OpenReport{};
+  PMEMFS_TRY(const Superblock s, read_superblock(region, nullptr, &r.used_second_superblock));
+  if (!region.read_only() && (s.ro_compat.load() & ~format::kKnownRoCompat) != 0) {
+    return Error(EROFS);
+  }
+  r.was_clean = static_cast<RegionState>(s.state.load()) == RegionState::kClean;
+  PMEMFS_TRY(const journal::ReplayReport replayed, journal::replay(region, lanes_of(s)));
+  r.replayed = replayed.replayed;
+  r.may_collect = !replayed.damaged;
+  auto impl = std::make_unique<Impl>(region, s);
+  impl->boot = boot_id();
+  impl->trusted = r.may_collect;
+  impl->next_generation = s.next_generation.load();
+  impl->generation_limit = s.next_generation.load();
+  PMEMFS_CHECK(derive(*impl, s, r));
+  if (!region.read_only()) {
+    PMEMFS_CHECK(mark_mounted(*impl));
+  }
+  return std::unique_ptr<Store>(new Store(std::move(impl)));
+}
+
+namespace {
+
+// Where the snapshot was written; empty when there is none to trust or no room for it.
+BlockRun leave_snapshot(Store::Impl& impl) {
+  if (!impl.trusted || impl.counters.orphans.load() != 0) {
+    return {};  // the next open() must look for itself
+  }
+  Snapshot snapshot;
+  snapshot.free_blocks = impl.blocks.runs();
+  snapshot.free_inodes = impl.numbers.runs();
+  snapshot.inodes_used = static_cast<std::uint64_t>(impl.counters.inodes_used.load());
+  snapshot.inode_limit = impl.table.limit();
+  snapshot.durable_bytes = static_cast<std::uint64_t>(impl.counters.durable_bytes.load());
+  const std::uint64_t needed = snapshot_blocks(snapshot);
+  BlockRun place = impl.blocks.largest();
+  if (place.count < needed) {
+    return {};
+  }
+  place.count = needed;
+  write_snapshot(impl.region, snapshot, place, impl.superblock.get().update.load() + 1);
+  return place;
+}
+
+}  // namespace
+
+Status Store::close(bool mappings_may_live) {
+  Impl& impl = *impl_;
+  if (read_only() || impl.closed) {
+    return {};
+  }
+  const BlockRun snapshot = leave_snapshot(impl);
+  PMEMFS_CHECK(impl.superblock.update([&](Superblock& s) {
+    s.state.store(static_cast<std::uint32_t>(RegionState::kClean));
+    s.snapshot.store(snapshot.start.value);
+    s.snapshot_blocks.store(snapshot.count);
+    s.next_generation.store(std::min(impl.next_generation.load(), impl.generation_limit.load()));
+    if (mappings_may_live) {
+      s.suspect_boot = impl.boot;
+    }
+  }));
+  impl.closed = true;
+  return {};
+}
+
+}  // namespace pmemfs::store
