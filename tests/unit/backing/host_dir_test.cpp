@@ -1,0 +1,227 @@
+// HostDir on real directories: names, content, and what it refuses to touch.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "unit/backing/host_fixture.hpp"
+
+namespace fs = std::filesystem;
+
+using namespace pmemfs;  // NOLINT(google-build-using-namespace)
+using base::UniqueFd;
+using test::HostFixture;
+using test::kName;
+
+TEST_CASE("layout: 256 private directories, made once, and the owner beside them") {
+  const HostFixture f;
+  CHECK(std::distance(fs::directory_iterator(f.dir.path()), {}) == 256);
+  CHECK(fs::status(f.dir / "a7").permissions() == fs::perms::owner_all);
+  CHECK(backing::make_layout(f.data_fd.get()).ok());
+
+  CHECK(backing::read_owner(f.data_fd.get()).code() == ENOENT);
+  format::Uuid uuid{};
+  for (std::size_t i = 0; i < uuid.size(); ++i) {
+    uuid[i] = static_cast<std::uint8_t>(0xF0 + i);
+  }
+  REQUIRE(backing::write_owner(f.data_fd.get(), uuid).ok());
+  CHECK(backing::read_owner(f.data_fd.get()).value() == uuid);
+  std::string text;
+  std::getline(std::ifstream(f.dir / "uuid"), text);
+  CHECK(text == "f0f1f2f3-f4f5-f6f7-f8f9-fafbfcfdfeff");
+  REQUIRE(backing::write_owner(f.data_fd.get(), format::Uuid{}).ok());
+  CHECK(backing::read_owner(f.data_fd.get()).value() == format::Uuid{});
+}
+
+TEST_CASE("layout: an owner that is no UUID, or is not ours alone") {
+  const HostFixture f;
+  REQUIRE(backing::write_owner(f.data_fd.get(), format::Uuid{}).ok());
+  SECTION("short") {
+    fs::resize_file(f.dir / "uuid", 36);
+  }
+  SECTION("long") {
+    std::ofstream(f.dir / "uuid", std::ios::app) << "x";
+  }
+  SECTION("not hex") {
+    std::ofstream(f.dir / "uuid", std::ios::in).put('z');
+  }
+  SECTION("readable by others") {
+    REQUIRE(::chmod((f.dir / "uuid").c_str(), 0644) == 0);
+  }
+  SECTION("a link") {
+    fs::rename(f.dir / "uuid", f.dir / "away");
+    fs::create_symlink("away", f.dir / "uuid");
+  }
+  CHECK(backing::read_owner(f.data_fd.get()).code() == EUCLEAN);
+}
+
+TEST_CASE("host dir: a directory that is missing, open to others or a link is EUCLEAN") {
+  HostFixture f;
+  SECTION("missing") {
+    fs::remove(f.dir / "7f");
+  }
+  SECTION("open") {
+    REQUIRE(::chmod((f.dir / "7f").c_str(), 0750) == 0);
+  }
+  SECTION("a link") {
+    fs::remove(f.dir / "7f");
+    fs::create_symlink("7e", f.dir / "7f");
+  }
+  SECTION("a file") {
+    fs::remove(f.dir / "7f");
+    std::ofstream(f.dir / "7f").close();
+  }
+  CHECK(backing::HostDir::open_at(f.data_fd.get(), false).code() == EUCLEAN);
+}
+
+TEST_CASE("host dir: create, write, stat, read back, unlink") {
+  for (const char* parent : {test::kTmpfs, ""}) {
+    const HostFixture f(parent);
+    const UniqueFd fd = f.create(kName);
+    CHECK(fs::exists(f.dir / "ab/12ab.7"));
+    CHECK(fs::status(f.path(kName)).permissions() ==
+          (fs::perms::owner_read | fs::perms::owner_write));
+    CHECK(f.host->create(kName).code() == EEXIST);
+    CHECK((::fcntl(fd.get(), F_GETFD) & FD_CLOEXEC) != 0);
+
+    const std::string text = "persistent";
+    CHECK(f.host->write(fd.get(), 5000, text.data(), text.size()).value() == text.size());
+    const auto stat = f.host->stat(kName);
+    REQUIRE(stat);
+    CHECK(stat->size == 5010);
+    CHECK(stat->blocks > 0);
+    CHECK(stat->mtime.sec > 0);
+    CHECK(f.host->stat_fd(fd.get())->size == 5010);
+
+    const UniqueFd again(f.host->open(kName).value());
+    std::string back(100, '?');
+    CHECK(f.host->read(again.get(), 5000, back.data(), back.size()).value() == text.size());
+    CHECK(back.substr(0, text.size()) == text);
+    CHECK(f.host->read(again.get(), 9000, back.data(), back.size()).value() == 0);
+
+    CHECK(f.host->sync_file(fd.get()).ok());
+    CHECK(f.host->sync_parent(kName).ok());
+    CHECK(f.host->sync_all().ok());
+    CHECK(f.host->unlink(kName).ok());
+    CHECK(f.host->unlink(kName).code() == ENOENT);
+    CHECK(f.host->open(kName).code() == ENOENT);
+    CHECK(f.host->stat(kName).code() == ENOENT);
+    CHECK(f.host->stat_fd(fd.get())->size == 5010);
+  }
+}
+
+TEST_CASE("host dir: sizes, ranges, holes, times, copies, space") {
+  const HostFixture f;
+  const UniqueFd fd = f.create(kName);
+  CHECK(f.host->truncate(fd.get(), 1U << 20U).ok());
+  CHECK(f.host->stat_fd(fd.get())->blocks == 0);
+  CHECK(f.host->seek(fd.get(), 0, SEEK_DATA).code() == ENXIO);
+  CHECK(f.host->write(fd.get(), 65536, "x", 1).value() == 1);
+  CHECK(f.host->seek(fd.get(), 0, SEEK_DATA).value() == 65536);
+  CHECK(f.host->seek(fd.get(), 65536, SEEK_HOLE).value() == 65536 + 4096);
+  CHECK(f.host->allocate(fd.get(), 0, 0, 2U << 20U).ok());
+  CHECK(f.host->stat_fd(fd.get())->size == 2U << 20U);
+  CHECK(f.host->allocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 2U << 20U).ok());
+  CHECK(f.host->stat_fd(fd.get())->blocks == 0);
+
+  CHECK(f.host->set_times(fd.get(), {-5, 7}, {5000000000, 999999999}).ok());
+  CHECK(f.host->stat(kName)->atime == Timestamp{-5, 7});
+  CHECK(f.host->stat(kName)->mtime == Timestamp{5000000000, 999999999});
+
+  const std::string text(10000, 'c');
+  REQUIRE(f.host->write(fd.get(), 0, text.data(), text.size()));
+  const UniqueFd other = f.create({InodeNo(5), 1});
+  CHECK(f.host->copy(fd.get(), 0, other.get(), 3, text.size()).value() == text.size());
+  std::string back(text.size(), '?');
+  CHECK(f.host->read(other.get(), 3, back.data(), back.size()).value() == text.size());
+  CHECK(back == text);
+
+  const auto space = f.host->space();
+  REQUIRE(space);
+  CHECK(space->block_size >= 512);
+  CHECK(space->blocks >= space->blocks_free);
+}
+
+TEST_CASE("host dir: whatever else has the name of a backing file is EUCLEAN and stays as it is") {
+  const HostFixture f;
+  const std::string path = f.path(kName);
+  const std::string victim = f.dir / "victim";
+  std::ofstream(victim) << "victim";
+  REQUIRE(::chmod(victim.c_str(), 0600) == 0);
+  SECTION("a symbolic link, also one that stays inside") {
+    fs::create_symlink("../victim", path);
+  }
+  SECTION("a second name of another file") {
+    fs::create_hard_link(victim, path);
+  }
+  SECTION("a file with another mode") {
+    std::ofstream(path).close();
+    REQUIRE(::chmod(path.c_str(), 0644) == 0);
+  }
+  SECTION("a set-id file") {
+    std::ofstream(path).close();
+    REQUIRE(::chmod(path.c_str(), 04600) == 0);
+  }
+  SECTION("a directory") {
+    fs::create_directory(path);
+  }
+  SECTION("a FIFO") {
+    REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  }
+  SECTION("another user's file") {
+    if (::geteuid() != 0) {
+      PMEMFS_SKIP("needs root, to give a file away");
+    }
+    f.create(kName);
+    REQUIRE(::chown(path.c_str(), 1, 1) == 0);
+  }
+  CHECK(f.host->open(kName).code() == EUCLEAN);
+  CHECK(f.host->stat(kName).code() == EUCLEAN);
+  CHECK(f.host->create(kName).code() == EEXIST);
+  CHECK(fs::file_size(victim) == 6);
+}
+
+TEST_CASE("host dir: read-only changes nothing") {
+  HostFixture f;
+  f.create(kName);
+  f.reopen(true);
+  const UniqueFd fd(f.host->open(kName).value());
+  CHECK((::fcntl(fd.get(), F_GETFL) & O_ACCMODE) == O_RDONLY);
+  CHECK(f.host->create({InodeNo(9), 1}).code() == EROFS);
+  CHECK(f.host->unlink(kName).code() == EROFS);
+  CHECK(f.host->write(fd.get(), 0, "x", 1).code() == EROFS);
+  CHECK(f.host->truncate(fd.get(), 0).code() == EROFS);
+  CHECK(f.host->allocate(fd.get(), 0, 0, 4096).code() == EROFS);
+  CHECK(f.host->copy(fd.get(), 0, fd.get(), 0, 1).code() == EROFS);
+  CHECK(f.host->set_times(fd.get(), {}, {}).code() == EROFS);
+  CHECK(f.host->touch(fd.get(), 0, 0).code() == EROFS);
+  CHECK(f.host->stat(kName)->size == 0);
+}
+
+TEST_CASE("host dir: for_each tells ours from foreign, and ours may be unlinked meanwhile") {
+  const HostFixture f;
+  REQUIRE(backing::write_owner(f.data_fd.get(), format::Uuid{}).ok());
+  constexpr std::uint64_t kCount = 3000;
+  for (std::uint64_t ino = 1; ino <= kCount; ++ino) {
+    f.create({InodeNo(ino), ino * 3});
+  }
+  std::ofstream(f.dir / "ab/12ac.7").close();  // in the wrong directory
+  std::ofstream(f.dir / "00/README").close();
+  fs::create_directory(f.dir / "lost");
+  std::vector<std::uint64_t> seen;
+  std::vector<std::string> foreign;
+  const auto ours = [&](BackingName name) {
+    CHECK(name.gen == name.ino.value * 3);
+    seen.push_back(name.ino.value);
+    CHECK(f.host->unlink(name).ok());
+  };
+  REQUIRE(f.host->for_each(ours, [&](const std::string& text) { foreign.push_back(text); }).ok());
+  std::sort(seen.begin(), seen.end());
+  CHECK(seen.size() == kCount);
+  CHECK(std::unique(seen.begin(), seen.end()) == seen.end());
+  std::sort(foreign.begin(), foreign.end());
+  CHECK(foreign == std::vector<std::string>{"00/README", "ab/12ac.7", "lost"});
+}
