@@ -43,7 +43,6 @@ class Buffers {
 
 // What the serving thread is at. Operations find here what libfuse does not pass on.
 struct ThreadContext {
-  int device = -1;  // the descriptor that the request was read from; -1: the session's own
   Request request;
   Buffers* buffers = nullptr;  // set while a worker serves
 };

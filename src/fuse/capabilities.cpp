@@ -64,7 +64,8 @@ constexpr std::uint64_t kUnwanted[] = {
     FUSE_CAP_DIRECT_IO_ALLOW_MMAP,  // a file without a direct mapping must refuse shared ones, not
                                     // fake them
     FUSE_CAP_SPLICE_READ,           // data go to and from memory that is mapped here
-    FUSE_CAP_SPLICE_WRITE,         FUSE_CAP_SPLICE_MOVE,
+    FUSE_CAP_SPLICE_WRITE,
+    FUSE_CAP_SPLICE_MOVE,
 };
 
 }  // namespace

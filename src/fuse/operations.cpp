@@ -35,7 +35,10 @@ fuse_lowlevel_ops all_operations() {
   fuse_lowlevel_ops ops{};
   ops.init = [](void* userdata, fuse_conn_info* connection) {
     Edge& edge = *static_cast<Edge*>(userdata);
-    edge.granted = negotiate(*connection, edge.wanted);
+    const Granted granted = negotiate(*connection, edge.wanted);
+    if (!edge.granted.answered) {
+      edge.granted = granted;  // clones of the connection are told the same later, amid requests
+    }
   };
   add_name_operations(ops);
   add_directory_operations(ops);

@@ -19,7 +19,6 @@
 namespace pmemfs::fuse {
 namespace {
 
-using base::UniqueFd;
 using Kind = Received::Kind;
 using namespace std::chrono_literals;
 
@@ -51,12 +50,12 @@ void block_other_signals() {
   ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
 }
 
-std::unique_ptr<Poller> make_poller(int device, std::chrono::microseconds spin) {
+std::unique_ptr<Poller> make_poller(const Channel& connection, std::chrono::microseconds spin) {
   if (spin.count() <= 0 || std::thread::hardware_concurrency() < 2) {
     return nullptr;
   }
-  auto clone = clone_device(device);
-  if (!clone || !set_nonblocking(clone->get())) {
+  auto clone = connection.clone();
+  if (!clone || !set_nonblocking((*clone)->device())) {
     return nullptr;
   }
   return std::make_unique<Poller>(std::move(*clone), spin);
@@ -73,12 +72,12 @@ struct WorkerPool::Worker {
   bool finished = false;  // under the pool's mutex
 };
 
-WorkerPool::WorkerPool(int device, const Options& options, Serve serve)
-    : device_(device),
+WorkerPool::WorkerPool(Channel& connection, const Options& options, Serve serve)
+    : connection_(connection),
       options_(options),
       serve_(std::move(serve)),
       event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      poller_(make_poller(device, options.spin)) {
+      poller_(make_poller(connection, options.spin)) {
   options_.most = std::max(options_.most, 1U);
   options_.least = std::min(options_.least, options_.most);
 }
@@ -152,15 +151,15 @@ void WorkerPool::poke_all() {
 
 Status WorkerPool::start_worker() {
   PMEMFS_TRY(Buffers buffers, Buffers::create());
-  auto clone = clone_device(device_);
-  UniqueFd own = clone ? std::move(*clone) : UniqueFd();
+  auto clone = connection_.clone();
+  std::unique_ptr<Channel> own = clone ? std::move(*clone) : nullptr;
   std::unique_lock lock(mutex_);
   join_finished(lock);
   if (leaving_.load() || total_.load() >= options_.most) {
     return {};
   }
-  Worker& worker =
-      workers_.emplace_back(Receiver(std::move(own), device_, poller_.get()), std::move(buffers));
+  Worker& worker = workers_.emplace_back(Receiver(std::move(own), connection_, poller_.get()),
+                                         std::move(buffers));
   total_.fetch_add(1);
   idle_.fetch_add(1);
   try {
@@ -221,10 +220,9 @@ bool WorkerPool::serve(Worker& worker, const Received& received) {
     grow();
   }
   ThreadContext& context = this_thread();
-  context.device = received.device;
   context.request = request;
   served_.fetch_add(1, std::memory_order_relaxed);
-  serve_(request);
+  serve_(request, *received.channel);
   if (worker.buffers.dirty() && !upkeep_.exchange(true)) {
     wake_main();
   }

@@ -28,11 +28,11 @@ class WorkerPool {
     unsigned most = 64;  // threads at any time
     std::chrono::microseconds spin{0};
   };
-  // Serves one request; the thread's context is set. Must not throw.
-  using Serve = std::function<void(const Request&)>;
+  // Serves one request through the channel; the thread's context is set. Must not throw.
+  using Serve = std::function<void(const Request&, Channel&)>;
 
-  // `device` is the mounted connection, past INIT; it outlives the pool.
-  WorkerPool(int device, const Options& options, Serve serve);
+  // `connection` is mounted and past INIT; it outlives the pool.
+  WorkerPool(Channel& connection, const Options& options, Serve serve);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -66,7 +66,7 @@ class WorkerPool {
   void poke_all();  // with mutex_
   void wake_main();
 
-  int device_;
+  Channel& connection_;
   Options options_;
   Serve serve_;
   base::UniqueFd event_;  // wakes run()

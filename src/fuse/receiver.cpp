@@ -27,21 +27,21 @@ void relax() {
 #endif
 }
 
-Received read_once(int device, std::span<std::byte> buffer) {
-  const ssize_t n = ::read(device, buffer.data(), buffer.size());
+Received read_once(Channel& channel, std::span<std::byte> buffer) {
+  const ssize_t n = ::read(channel.device(), buffer.data(), buffer.size());
   if (n >= 0) {
-    return {Kind::kRequest, static_cast<std::size_t>(n), 0, device};
+    return {Kind::kRequest, static_cast<std::size_t>(n), 0, &channel};
   }
   switch (errno) {
     case EINTR:
     case EAGAIN:
     case ENOENT:  // the caller gave up before the request was read
-      return {Kind::kNothing, 0, errno, -1};
+      return {Kind::kNothing, 0, errno, nullptr};
     case ENODEV:        // unmounted
     case ECONNABORTED:  // cut off by the administrator
-      return {Kind::kUnmounted, 0, errno, -1};
+      return {Kind::kUnmounted, 0, errno, nullptr};
     default:
-      return {Kind::kFailed, 0, errno, -1};
+      return {Kind::kFailed, 0, errno, nullptr};
   }
 }
 
@@ -94,7 +94,7 @@ Received Poller::spin(std::span<std::byte> buffer) {
   const std::int64_t start = now();
   const std::int64_t end = start + policy_.window().count();
   for (std::int64_t last = start;;) {
-    const Received received = read_once(fd_.get(), buffer);
+    const Received received = read_once(*channel_, buffer);
     if (received.kind != Kind::kNothing || received.error != EAGAIN) {
       return received;
     }
@@ -117,13 +117,13 @@ void Poller::slept() {
 
 Received Receiver::receive(std::span<std::byte> buffer) {
   if (poller_ == nullptr) {
-    return read_once(device_, buffer);
+    return read_once(*channel_, buffer);
   }
   poller_->answered();
   if (const auto received = poller_->look(buffer)) {
     return *received;
   }
-  const Received received = read_once(device_, buffer);
+  const Received received = read_once(*channel_, buffer);
   if (received.kind == Kind::kRequest) {
     poller_->slept();
   }

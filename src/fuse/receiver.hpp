@@ -10,10 +10,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
-#include "base/unique_fd.hpp"
+#include "fuse/channel.hpp"
 
 namespace pmemfs::fuse {
 
@@ -51,17 +53,17 @@ class SpinPolicy {
 struct Received {
   enum class Kind : std::uint8_t { kRequest, kNothing, kUnmounted, kFailed };
   Kind kind = Kind::kNothing;
-  std::size_t size = 0;  // kRequest: bytes
-  int error = 0;         // kFailed: errno
-  int device = -1;       // kRequest: the descriptor to answer through
+  std::size_t size = 0;        // kRequest: bytes
+  int error = 0;               // kFailed: errno
+  Channel* channel = nullptr;  // kRequest: what it was read from, and must be answered through
 };
 
-// The non-blocking clone of the connection, shared by all workers and used by one at a time.
+// A non-blocking clone of the connection, shared by all workers and used by one at a time.
 // Thread-safe.
 class Poller {
  public:
-  Poller(base::UniqueFd nonblocking, SpinPolicy::Duration window)
-      : fd_(std::move(nonblocking)), policy_(window) {}
+  Poller(std::unique_ptr<Channel> nonblocking, SpinPolicy::Duration window)
+      : channel_(std::move(nonblocking)), policy_(window) {}
 
   // A request if one comes soon; nothing when it does not, or when another thread is looking
   // already.
@@ -72,7 +74,7 @@ class Poller {
  private:
   Received spin(std::span<std::byte> buffer);
 
-  base::UniqueFd fd_;
+  std::unique_ptr<Channel> channel_;
   SpinPolicy policy_;
   std::atomic_flag looking_;
   std::atomic<std::int64_t> answered_at_{0};  // nanoseconds of the steady clock
@@ -81,18 +83,16 @@ class Poller {
 // One worker's way to receive. Not thread-safe.
 class Receiver {
  public:
-  // `device`: this worker's clone, or none: then `session_device` is read. `poller` may be null.
-  Receiver(base::UniqueFd clone, int session_device, Poller* poller)
-      : clone_(std::move(clone)),
-        device_(clone_ ? clone_.get() : session_device),
-        poller_(poller) {}
+  // Reads `own`, or `shared` when there is none of its own. `poller` may be null.
+  Receiver(std::unique_ptr<Channel> own, Channel& shared, Poller* poller)
+      : own_(std::move(own)), channel_(own_ ? own_.get() : &shared), poller_(poller) {}
 
   // Blocks. Returns kNothing when a signal arrived, or when the request was taken back.
   Received receive(std::span<std::byte> buffer);
 
  private:
-  base::UniqueFd clone_;
-  int device_;
+  std::unique_ptr<Channel> own_;
+  Channel* channel_;
   Poller* poller_;
 };
 

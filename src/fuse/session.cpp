@@ -1,24 +1,18 @@
 #include "fuse/session.hpp"
 
 #include <poll.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
-#include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
-#include <string_view>
 
 #include "base/log.hpp"
-#include "base/unique_fd.hpp"
 #include "fuse/buffers.hpp"
+#include "fuse/channel.hpp"
 #include "fuse/counters.hpp"
 #include "fuse/device.hpp"
 #include "fuse/kernel_mount.hpp"
-#include "fuse/libfuse.hpp"
 #include "fuse/operations.hpp"
 #include "fuse/passthrough.hpp"
 #include "fuse/pool.hpp"
@@ -26,69 +20,12 @@
 namespace pmemfs::fuse {
 namespace {
 
-using base::UniqueFd;
 using namespace std::chrono_literals;
 
 constexpr unsigned kMostThreads = 64;
 constexpr unsigned kLeastThreads = 2;
 constexpr int kInitMillis = 10'000;         // the kernel sends INIT as soon as it has mounted
 constexpr auto kUnmountPatience = 1'000ms;  // from umount(2) to the last thread's hearing of it
-
-// The answer goes where the request came from: the kernel keeps a list of what it waits for by
-// descriptor.
-ssize_t write_answer(int session_device, iovec* parts, int count, void* /*userdata*/) {
-  const int device = this_thread().device;
-  return ::writev(device >= 0 ? device : session_device, parts, count);
-}
-
-// Libfuse insists on one; requests are read by Receiver.
-ssize_t read_request(int device, void* buffer, std::size_t size, void* /*userdata*/) {
-  return ::read(device, buffer, size);
-}
-
-// What libfuse has to say goes to our log: one line without its end.
-void log_libfuse(fuse_log_level level, const char* format, va_list arguments) {
-  std::array<char, 1024> text{};
-  const int length = std::vsnprintf(text.data(), text.size(), format, arguments);
-  std::string_view line(text.data(),
-                        std::min(text.size() - 1, static_cast<std::size_t>(std::max(length, 0))));
-  while (line.ends_with('\n')) {
-    line.remove_suffix(1);
-  }
-  if (level <= FUSE_LOG_ERR) {
-    base::log::error("libfuse: {}", line);
-  } else if (level <= FUSE_LOG_WARNING) {
-    base::log::warn("libfuse: {}", line);
-  } else {
-    base::log::debug("libfuse: {}", line);
-  }
-}
-
-struct SessionDeleter {
-  void operator()(fuse_session* session) const { fuse_session_destroy(session); }
-};
-using LibfuseSession = std::unique_ptr<fuse_session, SessionDeleter>;
-
-// Takes the device over. Null when libfuse refuses, which it logs.
-LibfuseSession make_session(UniqueFd device, const fuse_lowlevel_ops& ops, bool debug, Edge* edge) {
-  std::array<char, 7> program{"pmemfs"};
-  std::array<char, 8> debug_option{"-odebug"};
-  std::array<char*, 2> argv{program.data(), debug_option.data()};
-  fuse_args args = FUSE_ARGS_INIT(debug ? 2 : 1, argv.data());
-  LibfuseSession session(fuse_session_new(&args, &ops, sizeof(ops), edge));
-  fuse_opt_free_args(&args);
-  if (!session) {
-    return nullptr;
-  }
-  fuse_custom_io io{};
-  io.writev = write_answer;
-  io.read = read_request;
-  if (fuse_session_custom_io(session.get(), &io, sizeof(io), device.get()) != 0) {
-    return nullptr;
-  }
-  static_cast<void>(device.release());  // closed by fuse_session_destroy
-  return session;
-}
 
 std::string device_failure(int error) {
   switch (error) {
@@ -114,14 +51,13 @@ struct Session::Impl {
   Status mount(std::string* why);
   Status answer_init(std::string* why);
   void set_up_passthrough();
-  void serve(const Request& request);
+  void serve(const Request& request, Channel& channel);
   WorkerPool::Options pool_options() const;
-  [[nodiscard]] int device() const { return fuse_session_fd(session.get()); }
 
   SessionOptions options;
   Counters counters;
   Edge edge;
-  LibfuseSession session;
+  std::unique_ptr<Channel> connection;
   KernelMount kernel_mount;
   std::unique_ptr<WorkerPool> pool;
   std::atomic<bool> unmounted{false};
@@ -129,8 +65,8 @@ struct Session::Impl {
 
 Session::Impl::~Impl() {
   pool.reset();
-  if (session) {
-    kernel_mount.unmount(device());
+  if (connection) {
+    kernel_mount.unmount(connection->device());
   }
   if (edge.passthrough) {
     edge.passthrough->shut_down();  // the core's hooks may outlive us
@@ -138,25 +74,26 @@ Session::Impl::~Impl() {
 }
 
 Status Session::Impl::mount(std::string* why) {
-  fuse_set_log_func(log_libfuse);
   auto opened = open_device();
   if (!opened) {
     *why = device_failure(opened.code());
     return opened.error();
   }
-  const fuse_lowlevel_ops ops = all_operations();
-  session = make_session(std::move(*opened), ops, options.debug, &edge);
-  if (!session) {
+  auto created = Channel::create(std::move(*opened), edge, options.debug);
+  if (!created) {
     *why = "libfuse refuses to set up a session";
-    return Error(EIO);
+    return created.error();
   }
+  connection = std::move(*created);
   const MountArguments arguments = mount_arguments(options.kernel_options, options.read_only);
-  PMEMFS_CHECK(kernel_mount.mount(device(), options.source, options.mountpoint, arguments, why));
+  PMEMFS_CHECK(
+      kernel_mount.mount(connection->device(), options.source, options.mountpoint, arguments, why));
   PMEMFS_CHECK(answer_init(why));
   set_up_passthrough();
   // Here and not in run(), since stop() may come any time after mount().
-  pool = std::make_unique<WorkerPool>(device(), pool_options(),
-                                      [this](const Request& request) { serve(request); });
+  pool = std::make_unique<WorkerPool>(
+      *connection, pool_options(),
+      [this](const Request& request, Channel& channel) { serve(request, channel); });
   return {};
 }
 
@@ -172,16 +109,17 @@ WorkerPool::Options Session::Impl::pool_options() const {
 Status Session::Impl::answer_init(std::string* why) {
   PMEMFS_TRY(Buffers buffers, Buffers::create());
   for (int round = 0; round < 2; ++round) {
-    pollfd ready{device(), POLLIN, 0};
+    pollfd ready{connection->device(), POLLIN, 0};
     if (::poll(&ready, 1, kInitMillis) <= 0) {
       break;
     }
-    const ssize_t size = ::read(device(), buffers.request().data(), buffers.request().size());
+    const ssize_t size =
+        ::read(connection->device(), buffers.request().data(), buffers.request().size());
     if (size < 0) {
       break;
     }
     this_thread() = {};
-    serve(Request(buffers.request().first(static_cast<std::size_t>(size))));
+    serve(Request(buffers.request().first(static_cast<std::size_t>(size))), *connection);
     if (edge.granted.answered) {
       return {};
     }
@@ -193,7 +131,7 @@ Status Session::Impl::answer_init(std::string* why) {
 void Session::Impl::set_up_passthrough() {
   bool available = edge.granted.passthrough;
   if (available) {
-    if (auto works = probe_backing(device()); !works) {
+    if (auto works = probe_backing(connection->device()); !works) {
       base::log::warn("backing files cannot be registered with the kernel ({})",
                       std::strerror(works.code()));
       available = false;
@@ -206,7 +144,7 @@ void Session::Impl::set_up_passthrough() {
         "refuse shared mappings");
   }
   if (available) {
-    const int fd = device();
+    const int fd = connection->device();
     edge.passthrough = std::make_shared<PassthroughRegistry>(
         PassthroughRegistry::Device{[fd](int backing) { return register_backing(fd, backing); },
                                     [fd](int id) {
@@ -225,17 +163,14 @@ void Session::Impl::set_up_passthrough() {
   edge.fs.set_passthrough(available);
 }
 
-void Session::Impl::serve(const Request& request) {
+void Session::Impl::serve(const Request& request, Channel& channel) {
   if (!request.complete()) {
     base::log::warn_once("fuse-short-request",
                          "a malformed request came from the kernel; it is dropped");
     return;
   }
   counters.count(request.opcode());
-  fuse_buf buffer{};
-  buffer.size = request.bytes().size();
-  buffer.mem = const_cast<std::byte*>(request.bytes().data());  // libfuse reads it only
-  fuse_session_process_buf(session.get(), &buffer);
+  channel.serve(request);
 }
 
 Result<std::unique_ptr<Session>> Session::mount(Filesystem& fs, const SessionOptions& options,
@@ -258,8 +193,7 @@ Status Session::run(const std::function<void()>& on_ready) {
   const auto end = impl.pool->run(on_ready);
   impl.unmounted.store(end.ok() && *end == WorkerPool::End::kUnmounted);
   // Served until the last: unmounting may have the kernel write data back.
-  const bool users_left = impl.kernel_mount.unmount(impl.device());
-  fuse_session_exit(impl.session.get());
+  const bool users_left = impl.kernel_mount.unmount(impl.connection->device());
   impl.pool->shut_down(users_left ? 0ms : kUnmountPatience);
   return end ? Status() : Status(end.error());
 }
