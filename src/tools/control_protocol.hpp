@@ -1,0 +1,55 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "pmemfs/format.hpp"
+
+// How pmemfsctl and the helpers talk to a daemon: a unix socket, one request, then lines of answer.
+//
+//   request  {"command":"status"} and a newline, at most kMaxRequest bytes
+//   answers  any number of {"progress":…}, then one of {"result":…} or {"error":"text"}
+//
+// Commands: state, status, durable, counters, reset_counters.
+namespace pmemfs::tools::control {
+
+using Json = nlohmann::json;
+
+inline constexpr std::size_t kMaxRequest = 64U << 10U;
+inline constexpr std::size_t kMaxAnswerLine = 256U << 20U;
+inline constexpr std::chrono::seconds kPatience{10};  // for the other side's next byte
+
+// "/run/pmemfs/<uuid>.sock"
+std::string socket_path(const format::Uuid& uuid);
+
+// Lines over a connected socket. Not thread-safe.
+class LineSocket {
+ public:
+  explicit LineSocket(int fd) : fd_(fd) {}  // the descriptor stays the caller's
+
+  // The next line without its newline; nothing at the end, after an error or a time-out, or when it
+  // is longer than `limit` bytes.
+  std::optional<std::string> read_line(std::size_t limit);
+  // False when the other side is gone.
+  bool write_line(std::string line);
+
+ private:
+  int fd_;
+  std::string buffer_;
+};
+
+// Gives the socket time limits for reading and writing.
+void set_patience(int fd, std::chrono::seconds patience);
+
+// The user and process at the other end, or nothing.
+struct Peer {
+  unsigned uid = 0;
+  int pid = 0;
+};
+std::optional<Peer> peer_of(int fd);
+
+}  // namespace pmemfs::tools::control

@@ -1,0 +1,99 @@
+#include "tools/daemon_control.hpp"
+
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include "base/log.hpp"
+#include "tools/failure.hpp"
+
+namespace pmemfs::tools {
+
+namespace log = base::log;
+using control::Json;
+
+template <typename Body>
+control::Command DaemonControl::guarded(Body body) {
+  return [this, body](const Json& /*request*/, const control::Progress& /*progress*/) -> Json {
+    const std::shared_lock lock(gate_);
+    if (stopping_) {
+      throw std::runtime_error("the filesystem is being unmounted");
+    }
+    return body();
+  };
+}
+
+void DaemonControl::start() {
+  server_.add("state", [this](const Json&, const control::Progress&) { return state(); });
+  server_.add("status", guarded([this] { return status(); }));
+  server_.add("counters", guarded([this] { return counters(); }));
+  server_.add("reset_counters", guarded([this] { return reset_counters(); }));
+  server_.add("durable", guarded([this]() -> Json {
+                auto files = region_.filesystem().durable_files();
+                if (!files) {
+                  throw std::runtime_error(error_text(files.code()));
+                }
+                return durable_report(*files);
+              }));
+  try {
+    server_.start(control::socket_path(region_.facts().superblock.uuid));
+  } catch (const Failure& failure) {
+    log::warn("{}; pmemfsctl cannot reach this mount", failure.what());
+  }
+}
+
+void DaemonControl::stopping() {
+  const std::unique_lock lock(gate_);
+  stopping_ = true;
+}
+
+Json DaemonControl::state() const {
+  const std::shared_lock lock(gate_);
+  return {{"state", stopping_ ? "stopping" : "serving"},
+          {"pid", ::getpid()},
+          {"mount_point", identity_.mount_point},
+          {"read_only", region_.read_only()},
+          {"options", identity_.options}};
+}
+
+Json DaemonControl::status() const {
+  const auto space = region_.filesystem().space();
+  const fuse::SessionStatus session = session_.status();
+  Json report = status_report(region_.facts(), region_.filesystem().status(),
+                              space ? *space : FilesystemSpace{});
+  report["mounted"] = true;
+  report["clean"] = false;
+  report["pid"] = ::getpid();
+  report["mount_point"] = identity_.mount_point;
+  report["options"] = identity_.options;
+  report["passthrough"] = session.passthrough;
+  report["threads"] = session.threads;
+  report["registered_files"] = session.backing_files;
+  return report;
+}
+
+Json DaemonControl::counters() const {
+  const std::lock_guard lock(baseline_mutex_);
+  Json requests = Json::object();
+  std::uint64_t total = 0;
+  for (const auto& [name, count] : session_.status().requests) {
+    const auto before = baseline_.find(name);
+    const std::uint64_t since = count - (before == baseline_.end() ? 0 : before->second);
+    if (since != 0) {
+      requests[name] = since;
+      total += since;
+    }
+  }
+  return {{"requests", std::move(requests)}, {"total", total}};
+}
+
+Json DaemonControl::reset_counters() {
+  Json last = counters();
+  const std::lock_guard lock(baseline_mutex_);
+  for (const auto& [name, count] : session_.status().requests) {
+    baseline_[name] = count;
+  }
+  return last;
+}
+
+}  // namespace pmemfs::tools

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "fuse/session.hpp"
+#include "tools/control_server.hpp"
+#include "tools/opened_region.hpp"
+
+namespace pmemfs::tools {
+
+// The commands that a running daemon answers. Thread-safe.
+class DaemonControl {
+ public:
+  struct Identity {
+    std::string mount_point;
+    std::vector<std::string> options;  // our own mount options, as given
+  };
+
+  // `region` and `session` outlive the call of stopping().
+  DaemonControl(OpenedRegion& region, const fuse::Session& session, Identity identity)
+      : region_(region), session_(session), identity_(std::move(identity)) {}
+
+  // Listens. Without the socket the filesystem works all the same: failing is a warning.
+  void start();
+  // From now on the answer is that the daemon is about to end; waits for commands under way.
+  void stopping();
+
+ private:
+  [[nodiscard]] control::Json state() const;
+  [[nodiscard]] control::Json status() const;
+  [[nodiscard]] control::Json counters() const;
+  control::Json reset_counters();
+  // The command wrapped so that it is not run while or after the filesystem closes.
+  template <typename Body>
+  control::Command guarded(Body body);
+
+  OpenedRegion& region_;
+  const fuse::Session& session_;
+  Identity identity_;
+  mutable std::shared_mutex gate_;  // shared by commands; exclusive to change stopping_
+  bool stopping_ = false;           // under gate_
+  mutable std::mutex baseline_mutex_;
+  std::map<std::string, std::uint64_t> baseline_;  // counts at the last reset; baseline_mutex_
+  control::Server server_;
+};
+
+}  // namespace pmemfs::tools

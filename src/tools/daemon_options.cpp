@@ -1,0 +1,46 @@
+#include "tools/daemon_options.hpp"
+
+#include "tools/failure.hpp"
+
+namespace pmemfs::tools {
+
+CommandLine daemon_command_line() {
+  CommandLine line;
+  line.program = "pmemfs";
+  line.synopsis = "[options] REGION MOUNTPOINT";
+  line.purpose = "Mounts the pmemfs filesystem of REGION on MOUNTPOINT and serves it.";
+  line.options.add_options()("foreground,f", "stay in the foreground and log to stderr")(
+      "debug,d", "as --foreground, with every request in the log")(
+      "verbose,v", "say on stderr what a mount otherwise only logs")(
+      "sloppy,s", "tolerate unknown mount options")(
+      "options,o", po::value<std::vector<std::string>>()->composing()->value_name("LIST"),
+      "mount options, separated by commas");
+  line.positional = {{"region", 1}, {"mountpoint", 1}};
+  line.epilogue = describe_own_options();
+  return line;
+}
+
+std::optional<DaemonOptions> parse_daemon_options(int argc, const char* const* argv) {
+  const CommandLine line = daemon_command_line();
+  const auto vars = parse_command_line(line, argc, argv);
+  if (!vars) {
+    return std::nullopt;
+  }
+  DaemonOptions options;
+  options.region = require_word(*vars, line, "region", "the region");
+  options.mount_point = require_word(*vars, line, "mountpoint", "the mount point");
+  options.debug = vars->count("debug") != 0;
+  options.foreground = options.debug || vars->count("foreground") != 0;
+  options.verbose = vars->count("verbose") != 0;
+  std::vector<std::string> lists;
+  if (vars->count("options") != 0) {
+    lists = (*vars)["options"].as<std::vector<std::string>>();
+  }
+  options.mount = parse_mount_options(lists, vars->count("sloppy") != 0);
+  if (options.mount.remount) {
+    fail(kExitUsage, "option 'remount': use mount(8), which changes a mounted filesystem");
+  }
+  return options;
+}
+
+}  // namespace pmemfs::tools

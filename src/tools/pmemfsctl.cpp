@@ -1,0 +1,111 @@
+// pmemfsctl: status of a mount or region, its durable files, and request counters.
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+
+#include "base/log.hpp"
+#include "tools/ctl_options.hpp"
+#include "tools/failure.hpp"
+#include "tools/live_daemon.hpp"
+#include "tools/mount_point.hpp"
+#include "tools/mount_table.hpp"
+#include "tools/opened_region.hpp"
+#include "tools/report.hpp"
+
+namespace pmemfs::tools {
+namespace {
+
+constexpr const char* kProgram = "pmemfsctl";
+constexpr std::chrono::minutes kLongWork{10};
+
+// What PATH stands for.
+struct Target {
+  std::string region;
+  std::optional<control::Client> daemon;  // of a mounted one
+};
+
+Target find_target(const std::string& path) {
+  if (const auto mount = find_mount_of(path)) {
+    if (is_dead_mount(mount->mount_point)) {
+      fail(kExitFailure, "{0}: the daemon of this mount is gone; umount {0} and mount it again",
+           mount->mount_point);
+    }
+    Target target{mount->source, connect_daemon(mount->source)};
+    if (!target.daemon) {
+      fail(kExitFailure, "{}: its daemon has no control socket; its log says why",
+           mount->mount_point);
+    }
+    return target;
+  }
+  const auto region = canonical_path(path);
+  if (!region || ::access(region->c_str(), F_OK) != 0) {
+    fail(kExitFailure, "{}: does not exist", path);
+  }
+  return {*region, connect_daemon(*region)};
+}
+
+Json read_region(const std::string& command, const std::string& path) {
+  OpenedRegion::Options options;
+  options.read_only = true;
+  options.filesystem = [](std::uint64_t /*capacity*/) {
+    FilesystemOptions quiet;
+    quiet.background = false;
+    return quiet;
+  };
+  const auto opened = OpenedRegion::open(path, options);
+  if (command == "durable") {
+    auto files = opened->filesystem().durable_files();
+    if (!files) {
+      fail(kExitFailure, "{}: {}", path, error_text(files.code()));
+    }
+    return durable_report(*files);
+  }
+  const auto space = opened->filesystem().space();
+  return status_report(opened->facts(), opened->filesystem().status(),
+                       space ? *space : FilesystemSpace{});
+}
+
+Json get_report(const CtlOptions& options) {
+  Target target = find_target(options.path);
+  if (target.daemon) {
+    return target.daemon->ask(options.reset ? "reset_counters" : options.command, kLongWork);
+  }
+  if (options.command == "counters") {
+    fail(kExitFailure, "{}: is not mounted: only a daemon counts requests", options.path);
+  }
+  return read_region(options.command, target.region);
+}
+
+std::string show(const std::string& command, const Json& report) {
+  if (command == "status") {
+    return show_status(report);
+  }
+  return command == "durable" ? show_durable(report) : show_counters(report);
+}
+
+int print_report(const CtlOptions& options) {
+  if (::geteuid() != 0) {
+    fail(kExitUsage, "only root may look into a region; run it as root");
+  }
+  base::log::init_stderr(kProgram, base::log::Level::kWarning);
+  const Json report = get_report(options);
+  const std::string text = options.json
+                               ? report.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
+                               : show(options.command, report);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
+    fail(kExitSystem, "cannot write the report: {}", error_text(errno));
+  }
+  return kExitOk;
+}
+
+}  // namespace
+}  // namespace pmemfs::tools
+
+int main(int argc, char** argv) {
+  namespace tools = pmemfs::tools;
+  return tools::run_program(tools::kProgram, [&] {
+    const auto options = tools::parse_ctl_options(argc, argv);
+    return options ? tools::print_report(*options) : tools::kExitOk;
+  });
+}

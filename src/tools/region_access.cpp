@@ -1,0 +1,128 @@
+#include "tools/region_access.hpp"
+
+#include <fmt/format.h>
+#include <signal.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+
+#include "base/crc32c.hpp"
+#include "tools/failure.hpp"
+#include "tools/mount_table.hpp"
+
+namespace pmemfs::tools {
+namespace {
+
+std::optional<format::Superblock> peek_at(const std::string& path, std::uint64_t block) {
+  format::Superblock sb{};
+  std::string why;
+  if (!region::peek(path, block * format::kBlockSize, &sb, sizeof sb, why)) {
+    return std::nullopt;
+  }
+  const bool whole = sb.magic.load() == format::kSuperblockMagic &&
+                     sb.crc.load() == base::crc32c(0, &sb, offsetof(format::Superblock, crc));
+  return whole ? std::optional(sb) : std::nullopt;
+}
+
+bool process_lives(std::uint32_t pid) {
+  return pid != 0 && (::kill(static_cast<pid_t>(pid), 0) == 0 || errno == EPERM);
+}
+
+[[noreturn]] void fail_in_use(const std::string& path) {
+  fail(kExitFailure, "{}: in use: {}", path, describe_user(path));
+}
+
+bool is_in_mount_table(const std::string& path) {
+  const auto canonical = canonical_path(path);
+  return canonical && find_mounted_region(*canonical);
+}
+
+}  // namespace
+
+std::optional<format::Superblock> peek_superblock(const std::string& path) {
+  const auto first = peek_at(path, 0);
+  const auto second = peek_at(path, format::kSuperblockCopyBlock);
+  if (first && second) {
+    return second->update.load() > first->update.load() ? second : first;
+  }
+  return first ? first : second;
+}
+
+std::string describe_user(const std::string& path) {
+  const auto superblock = peek_superblock(path);
+  const std::uint32_t pid = superblock ? superblock->owner_pid.load() : 0;
+  const bool known =
+      process_lives(pid) &&
+      superblock->state.load() == static_cast<std::uint32_t>(format::RegionState::kDirty);
+  const auto canonical = canonical_path(path);
+  const auto mount = canonical ? find_mounted_region(*canonical) : std::nullopt;
+  if (mount && known) {
+    return fmt::format("mounted on {0} (process {1}); umount {0} first", mount->mount_point, pid);
+  }
+  if (mount) {
+    return fmt::format("mounted on {0}; umount {0} first", mount->mount_point);
+  }
+  if (known) {
+    return fmt::format("process {} (pmemfs) has it open; unmount it or wait for its end", pid);
+  }
+  return "another pmemfs program has it open; wait for its end";
+}
+
+std::unique_ptr<region::RegionHandle> open_region(const std::string& path, bool read_only,
+                                                  unsigned wait_seconds) {
+  region::OpenOptions options;
+  options.read_only = read_only;
+  for (unsigned waited = 0;; ++waited) {
+    std::string why;
+    auto handle = region::open(path, options, why);
+    if (handle) {
+      return std::move(handle).value();
+    }
+    if (handle.code() != EBUSY) {
+      fail(handle.code() == EPERM || handle.code() == EACCES ? kExitUsage : kExitFailure, "{}",
+           why.empty() ? fmt::format("{}: {}", path, error_text(handle.code())) : why);
+    }
+    if (waited >= wait_seconds || is_in_mount_table(path)) {
+      fail_in_use(path);
+    }
+    options.wait_seconds = 1;
+  }
+}
+
+CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
+  CheckedSuperblock checked{};
+  store::SuperblockFault fault = store::SuperblockFault::kNone;
+  auto superblock = store::read_superblock(handle.region(), &fault, &checked.used_second);
+  if (superblock) {
+    checked.superblock = *superblock;
+    return checked;
+  }
+  const std::string& path = handle.path();
+  switch (fault) {
+    case store::SuperblockFault::kNotPmemfs:
+      fail(kExitFailure, "{0}: is not a pmemfs region; make one with mkfs.pmemfs {0}", path);
+    case store::SuperblockFault::kNewer:
+      fail(kExitFailure,
+           "{}: has a format that this version ({}) does not know; use a newer pmemfs", path,
+           PMEMFS_VERSION);
+    case store::SuperblockFault::kDamaged:
+      fail(kExitFailure, "{}: both superblocks are damaged; restore the region from a copy", path);
+    case store::SuperblockFault::kSize:
+      fail(kExitFailure, "{}: is shorter than its superblock says; restore the region from a copy",
+           path);
+    case store::SuperblockFault::kNone:
+      break;
+  }
+  fail(kExitFailure, "{}: cannot read the superblock: {}", path, error_text(superblock.code()));
+}
+
+std::string media_failure(const std::string& path, int code) {
+  if (code == EUCLEAN) {
+    return fmt::format("{}: its structures contradict themselves; restore the region from a copy",
+                       path);
+  }
+  return fmt::format("{}: cannot be opened: {}", path, error_text(code));
+}
+
+}  // namespace pmemfs::tools

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "pmemfs/filesystem.hpp"
+#include "pmemfs/format.hpp"
+
+// What pmemfsctl shows: built as JSON where the data is, turned into text where people read it.
+// The keys are documented in pmemfsctl(1) and only ever grow in number.
+namespace pmemfs::tools {
+
+using Json = nlohmann::json;
+
+// Facts about the region that the core does not know.
+struct RegionFacts {
+  std::string path;
+  std::string kind;        // "directory" or "file"
+  std::string filesystem;  // the host's, "ext4"
+  format::Superblock superblock{};
+};
+
+Json status_report(const RegionFacts& facts, const FilesystemStatus& status,
+                   const FilesystemSpace& space);
+Json durable_report(const std::vector<DurableFile>& files);
+
+// Lines with aligned columns, each ended by a newline.
+std::string show_status(const Json& report);
+std::string show_durable(const Json& report);
+std::string show_counters(const Json& report);
+
+}  // namespace pmemfs::tools
