@@ -22,23 +22,22 @@ std::size_t padded(std::size_t n) {
 // change may need a second one inside it (the inode table grows while a file is created).
 class SpareBuffers {
  public:
-  std::vector<std::byte> take() {
+  std::unique_ptr<LogBuffer> take() {
     if (count_ > 0) {
       return std::move(buffers_[--count_]);
     }
-    std::vector<std::byte> fresh;
-    fresh.reserve(format::kBlockSize);
-    return fresh;
+    return std::make_unique<LogBuffer>();
   }
-  void give(std::vector<std::byte> buffer) {
-    if (count_ < buffers_.size() && buffer.capacity() <= kKeep) {
+  void give(std::unique_ptr<LogBuffer> buffer) {
+    if (count_ < buffers_.size() && buffer->capacity() <= kKeep) {
+      buffer->clear();
       buffers_[count_++] = std::move(buffer);
     }
   }
 
  private:
   static constexpr std::size_t kKeep = 32U << 10U;
-  std::array<std::vector<std::byte>, 3> buffers_;
+  std::array<std::unique_ptr<LogBuffer>, 3> buffers_;
   std::size_t count_ = 0;
 };
 
@@ -77,11 +76,10 @@ Journal::Lane& Journal::take_lane() {
 }
 
 Transaction::Transaction(Journal& journal) : journal_(journal), log_(g_spare.take()) {
-  log_.resize(sizeof(LaneHeader));
+  log_->append(sizeof(LaneHeader));
 }
 
 Transaction::~Transaction() {
-  log_.clear();
   g_spare.give(std::move(log_));
 }
 
@@ -89,10 +87,11 @@ void Transaction::write(ByteOff off, const void* src, std::size_t n) {
   LaneRecord record{};
   record.offset.store(off.value);
   record.length.store(static_cast<std::uint32_t>(n));
-  const std::size_t at = log_.size();
-  log_.resize(at + sizeof(record) + padded(n));  // the padding is zero
-  std::memcpy(&log_[at], &record, sizeof(record));
-  std::memcpy(&log_[at] + sizeof(record), src, n);
+  std::byte* at = log_->append(sizeof(record) + padded(n));
+  std::memcpy(at, &record, sizeof(record));
+  at += sizeof(record);
+  std::memcpy(at, src, n);
+  std::memset(at + n, 0, padded(n) - n);
   ++count_;
 }
 
@@ -103,7 +102,7 @@ void Transaction::write_fresh(ByteOff off, const void* src, std::size_t n) {
 
 void Transaction::apply() const {
   Region& region = journal_.region_;
-  const std::byte* at = log_.data() + sizeof(LaneHeader);
+  const std::byte* at = log_->data() + sizeof(LaneHeader);
   for (std::uint32_t i = 0; i < count_; ++i) {
     LaneRecord record;
     std::memcpy(&record, at, sizeof(record));
@@ -136,14 +135,16 @@ Status Transaction::commit() {
   header.magic.store(format::kLaneMagic);
   header.count.store(count_);
   header.bytes.store(log_bytes());
-  format::seal(header, log_.data() + sizeof(header), log_bytes());
-  std::memcpy(log_.data(), &header, sizeof(header));
-  region.stream(lane.start, log_.data(), log_.size());
+  format::seal(header, log_->data() + sizeof(header), log_bytes());
+  std::memcpy(log_->data(), &header, sizeof(header));
+  region.stream(lane.start, log_->data(), log_->size());
   region.fence();  // committed
   apply();
   region.fence();
-  region.store_u64(lane.start, 0);
-  region.flush(lane.start, sizeof(std::uint64_t));
+  // Streamed, since the line is not in the cache. Were it torn, the crc would say so: a lane that
+  // counts as never committed is as good as a retired one, now that all of it is in place.
+  constexpr std::uint64_t kRetired = 0;
+  region.stream(lane.start, &kRetired, sizeof(kRetired));
   region.fence();
   return {};
 }

@@ -12,9 +12,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <vector>
 
+#include "journal/log_buffer.hpp"
 #include "pmemfs/format.hpp"
 #include "pmemfs/region.hpp"
 #include "pmemfs/result.hpp"
@@ -84,7 +86,9 @@ class Transaction {
   void needs_fence() { fresh_ = true; }
 
   [[nodiscard]] bool empty() const { return count_ == 0; }
-  [[nodiscard]] std::uint64_t log_bytes() const { return log_.size() - sizeof(format::LaneHeader); }
+  [[nodiscard]] std::uint64_t log_bytes() const {
+    return log_->size() - sizeof(format::LaneHeader);
+  }
 
   // Durable and visible when it returns 0. E2BIG when the records exceed capacity(); EROFS on a
   // read-only region; nothing changed then. Called at most once.
@@ -94,7 +98,7 @@ class Transaction {
   void apply() const;
 
   Journal& journal_;
-  std::vector<std::byte> log_;  // header and records as they lie in the lane
+  std::unique_ptr<LogBuffer> log_;  // header and records as they lie in the lane
   std::uint32_t count_ = 0;
   bool fresh_ = false;
 };

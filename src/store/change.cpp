@@ -13,10 +13,10 @@ namespace {
 constexpr std::uint64_t kMaxRun = 1ULL << 30U;  // fits the count of an extent with room to merge
 constexpr std::size_t kLines = sizeof(format::Inode) / kCacheLineSize;
 
-format::Inode read_slot(const Region& region, ByteOff slot) {
-  format::Inode inode;
-  std::memcpy(&inode, region.data() + slot.value, sizeof(inode));
-  return inode;
+void count(std::atomic<std::int64_t>& counter, std::int64_t delta) {
+  if (delta != 0) {
+    counter.fetch_add(delta, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace
@@ -149,7 +149,8 @@ void Change::free_inode(const format::Inode& inode) {
 Change::Delta Change::measure() {
   Delta delta;
   for (Put& put : puts_.span()) {
-    const format::Inode old = read_slot(store_.region(), put.slot);
+    const std::byte* media = store_.region().data() + put.slot.value;
+    const auto& old = *reinterpret_cast<const format::Inode*>(media);
     const bool was_used = old.mode.load() != 0;
     const bool was_orphan = was_used && old.nlink.load() == 0;
     const std::uint64_t was_durable = was_used ? old.durable_len.load() : 0;
@@ -193,9 +194,9 @@ Status Change::commit() {
   PMEMFS_CHECK(tx_.commit());
   give_out();
   Counters& counters = store_.impl().counters;
-  counters.inodes_used.fetch_add(delta.used, std::memory_order_relaxed);
-  counters.durable_bytes.fetch_add(delta.durable, std::memory_order_relaxed);
-  counters.orphans.fetch_add(delta.orphans, std::memory_order_relaxed);
+  count(counters.inodes_used, delta.used);
+  count(counters.durable_bytes, delta.durable);
+  count(counters.orphans, delta.orphans);
   return {};
 }
 

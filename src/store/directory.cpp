@@ -84,7 +84,7 @@ struct Directory::Impl {
 
   // The entry at the head `position`; nullopt when it is damaged.
   [[nodiscard]] std::optional<DirEntry> entry_at(std::uint32_t position) const;
-  [[nodiscard]] Result<std::uint32_t> position(std::string_view name, std::uint32_t hash) const;
+  [[nodiscard]] Result<DirEntry> find(std::string_view name, std::uint32_t hash) const;
 
   Status grow(Change& change, Inode& dir);
   void append(Change& change, const Inode& dir, BlockRun run);
@@ -166,21 +166,20 @@ std::optional<DirEntry> Directory::Impl::entry_at(std::uint32_t position) const 
   return DirEntry{InodeNo(target), dentry.type, position, name};
 }
 
-// Where `name` is. EUCLEAN when it is not found but an entry with its hash is damaged: it may be
-// it.
-Result<std::uint32_t> Directory::Impl::position(std::string_view name, std::uint32_t hash) const {
-  std::uint32_t found = 0;
+// EUCLEAN when the name is not found but an entry with its hash is damaged: it may be it.
+Result<DirEntry> Directory::Impl::find(std::string_view name, std::uint32_t hash) const {
+  std::optional<DirEntry> found;
   bool damaged = false;
   index.find(hash, [&](std::uint32_t candidate) {
     const auto entry = entry_at(candidate);
     damaged |= !entry;
     if (entry && entry->name == name) {
-      found = candidate;
+      found = entry;
     }
-    return found != 0;
+    return found.has_value();
   });
-  if (found != 0) {
-    return found;
+  if (found) {
+    return *found;
   }
   return Error(damaged ? EUCLEAN : ENOENT);
 }
@@ -248,8 +247,7 @@ Result<std::unique_ptr<Directory>> Directory::load(Store& store, const Inode& di
 }
 
 Result<DirEntry> Directory::find(std::string_view name) const {
-  PMEMFS_TRY(const std::uint32_t position, impl_->position(name, format::name_hash(name)));
-  return *impl_->entry_at(position);
+  return impl_->find(name, format::name_hash(name));
 }
 
 Result<std::optional<DirEntry>> Directory::next(std::uint64_t position) const {
@@ -312,7 +310,8 @@ Status Directory::insert(Change& change, Inode& dir, std::string_view name, Inod
 
 Status Directory::remove(Change& change, Inode& dir, std::string_view name) {
   const std::uint32_t hash = format::name_hash(name);
-  PMEMFS_TRY(const std::uint32_t position, impl_->position(name, hash));
+  PMEMFS_TRY(const DirEntry entry, impl_->find(name, hash));
+  const auto position = static_cast<std::uint32_t>(entry.position);
   dir.entries.store(impl_->index.size() - 1);
   if (impl_->index.size() == 1 && impl_->blocks.size() > kKeepEmpty) {
     return impl_->drop_blocks(change, dir);
@@ -330,7 +329,8 @@ Status Directory::replace(Change& change, Inode& dir, std::string_view name, Ino
                           std::uint8_t type) {
   (void)dir;  // unchanged but for the times that the caller sets
   const std::uint32_t hash = format::name_hash(name);
-  PMEMFS_TRY(const std::uint32_t position, impl_->position(name, hash));
+  PMEMFS_TRY(const DirEntry entry, impl_->find(name, hash));
+  const auto position = static_cast<std::uint32_t>(entry.position);
   Dentry dentry{};
   dentry.ino.store(ino.value);
   dentry.hash.store(hash);
