@@ -25,6 +25,8 @@ GOOD = {
     "src/journal/local.hpp": "#pragma once\n",
     "src/core/names.hpp": '#pragma once\n#include "journal/lane.hpp"\n#include "pmemfs/filesystem.hpp"\n',
     "src/fuse/session.cpp": '#include <fuse3/fuse_lowlevel.h>\n#include <linux/fuse.h>\n#include "core/names.hpp"\n',
+    "src/fuse/session.hpp": "#pragma once\n",
+    "src/tools/mount.cpp": '#include "fuse/session.hpp"\n',
     "src/virtiofs/queue.cpp": "#include <linux/fuse.h>\n",
     "src/tools/mkfs.cpp": '#include <boost/program_options.hpp>\n#include "core/names.hpp"\n',
 }
