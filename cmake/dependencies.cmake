@@ -15,7 +15,8 @@ pmemfs_pkg(libpmem libpmem)  # region alone
 pmemfs_pkg(libisal libisal)  # base: crc32c
 pmemfs_pkg(libcap libcap)
 
-find_package(Boost 1.74 REQUIRED COMPONENTS program_options)  # tools alone
+# Boost's own CMake files, the only ones that CMake 3.30 and newer know.
+find_package(Boost 1.74 CONFIG REQUIRED COMPONENTS program_options)  # tools alone
 find_package(fmt REQUIRED)
 find_package(spdlog REQUIRED)
 find_package(nlohmann_json 3.10 REQUIRED)
