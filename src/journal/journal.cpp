@@ -43,6 +43,13 @@ class SpareBuffers {
 
 thread_local SpareBuffers g_spare;
 
+// Whole lines are streamed faster than parts of one. Lanes end on a line, so the zeros fit.
+void fill_last_line(LogBuffer& log) {
+  const std::size_t over = log.size() % kCacheLineSize;
+  const std::size_t missing = over == 0 ? 0 : kCacheLineSize - over;
+  std::memset(log.append(missing), 0, missing);
+}
+
 std::size_t thread_number() {
   static std::atomic<std::size_t> next{0};
   thread_local const std::size_t mine = next.fetch_add(1, std::memory_order_relaxed);
@@ -137,6 +144,7 @@ Status Transaction::commit() {
   header.bytes.store(log_bytes());
   format::seal(header, log_->data() + sizeof(header), log_bytes());
   std::memcpy(log_->data(), &header, sizeof(header));
+  fill_last_line(*log_);
   region.stream(lane.start, log_->data(), log_->size());
   region.fence();  // committed
   apply();
