@@ -75,16 +75,14 @@ Json DaemonControl::status() const {
 Json DaemonControl::counters() const {
   const std::lock_guard lock(baseline_mutex_);
   Json requests = Json::object();
-  std::uint64_t total = 0;
   for (const auto& [name, count] : session_.status().requests) {
     const auto before = baseline_.find(name);
     const std::uint64_t since = count - (before == baseline_.end() ? 0 : before->second);
     if (since != 0) {
       requests[name] = since;
-      total += since;
     }
   }
-  return {{"requests", std::move(requests)}, {"total", total}};
+  return {{"requests", std::move(requests)}};
 }
 
 Json DaemonControl::reset_counters() {

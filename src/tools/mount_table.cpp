@@ -1,5 +1,6 @@
 #include "tools/mount_table.hpp"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -57,14 +58,13 @@ std::optional<MountEntry> parse_line(const std::string& line) {
   }
   std::istringstream left(line.substr(0, dash));
   std::istringstream right(line.substr(dash + 3));
-  std::string id;
   std::string parent;
   std::string device;
   std::string root;
   std::string mount_point;
   std::string source;
   MountEntry entry;
-  left >> id >> parent >> device >> root >> mount_point >> entry.options;
+  left >> entry.id >> parent >> device >> root >> mount_point >> entry.options;
   right >> entry.type >> source >> entry.super_options;
   const auto number = parse_device(device);
   if (!left || !right || !number) {
@@ -119,14 +119,17 @@ std::optional<MountEntry> find_mounted_region(const std::string& region) {
 }
 
 std::optional<MountEntry> find_mount_of(const std::string& path) {
-  struct stat st {};
-  if (::stat(path.c_str(), &st) == 0) {
+  struct statx st {};
+  if (::statx(AT_FDCWD, path.c_str(), AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID, &st) ==
+      0) {
+    const dev_t device = ::makedev(st.stx_dev_major, st.stx_dev_minor);
+    const bool id_known = (st.stx_mask & STATX_MNT_ID) != 0;
     return find_last([&](const MountEntry& entry) {
-      return entry.type == kFilesystemType && entry.device == st.st_dev;
+      return entry.type == kFilesystemType &&
+             (id_known ? entry.id == st.stx_mnt_id : entry.device == device);
     });
   }
-  const std::optional<std::string> canonical = canonical_path(path);
-  const std::string name = canonical.value_or(path);
+  const std::string name = canonical_path(path).value_or(path);
   return find_last([&](const MountEntry& entry) {
     return entry.type == kFilesystemType && lies_in(name, entry.mount_point);
   });

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@ namespace pmemfs::tools {
 inline constexpr std::string_view kFilesystemType = "fuse.pmemfs";
 
 struct MountEntry {
+  std::uint64_t id = 0;  // as statx(2) tells it
   dev_t device = 0;
   std::string mount_point;
   std::string type;
@@ -33,7 +35,8 @@ std::optional<MountEntry> find_mount_point(const std::string& directory);
 // A mount of the region at this canonical path.
 std::optional<MountEntry> find_mounted_region(const std::string& region);
 
-// The pmemfs mount that a path lies in: by device, or by its name when the daemon is dead.
+// The pmemfs mount that a path lies in: without asking its daemon where the kernel knows, by its
+// name when that is dead.
 std::optional<MountEntry> find_mount_of(const std::string& path);
 
 // True while some mount with this device is in the table.

@@ -21,7 +21,8 @@ std::unique_ptr<OpenedRegion> OpenedRegion::open(const std::string& path, const 
   if (!store) {
     fail(kExitFailure, "{}", media_failure(path, store.code()));
   }
-  const FilesystemOptions filesystem_options = options.filesystem(opened->capacity());
+  FilesystemOptions filesystem_options = options.filesystem(opened->capacity());
+  filesystem_options.collect_orphans = opened->may_collect(report);
   auto filesystem =
       Filesystem::open(std::move(store).value(), opened->backing_.get(), filesystem_options);
   if (!filesystem) {
@@ -61,6 +62,26 @@ void OpenedRegion::open_backing() {
                                 : error_text(host.code()));
   }
   backing_ = std::move(host).value();
+}
+
+bool OpenedRegion::may_collect(const store::OpenReport& report) {
+  const std::string& path = handle_->path();
+  if (report.damaged_structures != 0) {
+    warnings_.push_back(fmt::format("{}: {} damaged structures were found; what they held is lost",
+                                    path, report.damaged_structures));
+  }
+  if (!backing_) {
+    return report.may_collect;
+  }
+  const auto owner = backing::read_owner(handle_->data_fd());
+  const bool ours = owner && *owner == superblock_.superblock.uuid;
+  if (!ours) {
+    warnings_.push_back(
+        fmt::format("{}/{}: {}; nothing there is cleaned up", path, region::kDataName,
+                    owner ? "belongs to region " + show_uuid(*owner)
+                          : std::string("does not say which region it belongs to")));
+  }
+  return report.may_collect && ours;
 }
 
 std::uint64_t OpenedRegion::capacity() {

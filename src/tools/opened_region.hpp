@@ -38,6 +38,8 @@ class OpenedRegion {
   OpenedRegion() = default;
   void open_handle(const std::string& path, const Options& options);
   void open_backing();
+  // Whether host files that nothing refers to may be deleted; says why not.
+  [[nodiscard]] bool may_collect(const store::OpenReport& report);
   [[nodiscard]] std::uint64_t capacity();
   void warn_of_memory();
 

@@ -27,11 +27,11 @@ struct Target {
 
 Target find_target(const std::string& path) {
   if (const auto mount = find_mount_of(path)) {
-    if (is_dead_mount(mount->mount_point)) {
+    Target target{mount->source, connect_daemon(mount->source)};
+    if (!target.daemon && is_dead_mount(mount->mount_point)) {
       fail(kExitFailure, "{0}: the daemon of this mount is gone; umount {0} and mount it again",
            mount->mount_point);
     }
-    Target target{mount->source, connect_daemon(mount->source)};
     if (!target.daemon) {
       fail(kExitFailure, "{}: its daemon has no control socket; its log says why",
            mount->mount_point);
