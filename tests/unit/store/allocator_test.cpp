@@ -1,0 +1,186 @@
+#include "store/allocator.hpp"
+
+#include <random>
+#include <set>
+#include <vector>
+
+#include "harness/catch.hpp"
+#include "store/inode_numbers.hpp"
+
+using namespace pmemfs;
+using store::AllocationHint;
+using store::Allocator;
+using store::InodeNumbers;
+
+namespace {
+
+AllocationHint hint(std::uint64_t near, std::uint64_t alignment = 1, bool whole = false) {
+  AllocationHint h;
+  h.near = BlockNo(near);
+  h.alignment = alignment;
+  h.whole = whole;
+  return h;
+}
+
+std::uint64_t sum(const std::vector<BlockRun>& runs) {
+  std::uint64_t n = 0;
+  for (const BlockRun& run : runs) {
+    n += run.count;
+  }
+  return n;
+}
+
+}  // namespace
+
+TEST_CASE("what is free stays merged, and what is taken is not free") {
+  Allocator allocator;
+  REQUIRE(allocator.add({BlockNo(100), 50}));
+  REQUIRE(allocator.add({BlockNo(200), 50}));
+  REQUIRE(allocator.add({BlockNo(150), 50}));
+  CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(100), 150}});
+  CHECK(allocator.take(150, hint(0, 1, true)) == BlockRun{BlockNo(100), 150});
+  CHECK(allocator.free_blocks() == 0);
+  CHECK_FALSE(allocator.take(1, {}));
+  CHECK(allocator.largest().empty());
+}
+
+TEST_CASE("blocks freed twice are refused") {
+  Allocator allocator;
+  REQUIRE(allocator.add({BlockNo(100), 50}));
+  CHECK_FALSE(allocator.add({BlockNo(120), 1}));
+  CHECK_FALSE(allocator.add({BlockNo(90), 11}));
+  CHECK_FALSE(allocator.add({BlockNo(149), 10}));
+  CHECK_FALSE(allocator.add({BlockNo(90), 100}));
+  CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(100), 50}});
+}
+
+TEST_CASE("the run at the hint is preferred") {
+  Allocator allocator;
+  allocator.add({BlockNo(100), 10});
+  allocator.add({BlockNo(200), 100});
+  CHECK(allocator.take(5, hint(220)) == BlockRun{BlockNo(220), 5});
+  CHECK(allocator.take(5, hint(225)) == BlockRun{BlockNo(225), 5});
+  CHECK(allocator.take(20, hint(105)) == BlockRun{BlockNo(105), 5});
+  CHECK(allocator.take(20, hint(102, 1, true)) == BlockRun{BlockNo(200), 20});
+}
+
+TEST_CASE("small requests leave large runs whole") {
+  Allocator allocator;
+  allocator.add({BlockNo(512), 1024});
+  allocator.add({BlockNo(2000), 3});
+  CHECK(allocator.take(1, {}) == BlockRun{BlockNo(2000), 1});
+  CHECK(allocator.take(2, {}) == BlockRun{BlockNo(2001), 2});
+  CHECK(allocator.take(512, hint(0, 512, true)) == BlockRun{BlockNo(512), 512});
+}
+
+TEST_CASE("whole means one run or nothing, otherwise the largest will do") {
+  Allocator allocator;
+  for (std::uint64_t i = 0; i < 20; ++i) {
+    allocator.add({BlockNo(1000 + 10 * i), 4});
+  }
+  allocator.add({BlockNo(500), 7});
+  CHECK_FALSE(allocator.take(8, hint(0, 1, true)));
+  CHECK(allocator.take(7, hint(0, 1, true)) == BlockRun{BlockNo(500), 7});
+  CHECK(allocator.take(100, {})->count == 4);
+}
+
+TEST_CASE("an aligned run is found behind many that are not") {
+  Allocator allocator;
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    allocator.add({BlockNo(10000 + 2048 * i + 1), 600});  // too short behind the boundary
+  }
+  CHECK_FALSE(allocator.take(512, hint(0, 512, true)));
+  allocator.add({BlockNo(204800), 513});
+  CHECK(allocator.take(512, hint(0, 512, true)) == BlockRun{BlockNo(204800), 512});
+  const auto part = allocator.take(512, hint(0, 512));
+  REQUIRE(part);
+  CHECK(part->start.value % 512 == 0);
+  CHECK(part->count < 512);
+}
+
+TEST_CASE("distrusted blocks never become free") {
+  Allocator allocator;
+  allocator.distrust({BlockNo(110), 5});
+  allocator.distrust({BlockNo(112), 10});
+  allocator.distrust({BlockNo(140), 1});
+  CHECK(allocator.add({BlockNo(100), 50}));
+  const std::vector<BlockRun> expected{
+      {BlockNo(100), 10}, {BlockNo(122), 18}, {BlockNo(141), 9}};
+  CHECK(allocator.runs() == expected);
+  CHECK(allocator.add({BlockNo(111), 3}));
+  CHECK(allocator.runs() == expected);
+}
+
+TEST_CASE("random allocations never overlap and nothing is lost") {
+  constexpr std::uint64_t kBlocks = 5000;
+  std::mt19937_64 rng(7);
+  Allocator allocator;
+  allocator.add({BlockNo(1), kBlocks});
+  std::vector<BlockRun> held;
+  std::vector<bool> taken(kBlocks + 1);
+  for (int i = 0; i < 30000; ++i) {
+    if (rng() % 2 == 0) {
+      const std::uint64_t alignment = rng() % 4 == 0 ? 16 : 1;
+      const bool whole = rng() % 3 == 0;
+      const std::uint64_t wanted = 1 + rng() % 60;
+      const auto run = allocator.take(wanted, hint(rng() % kBlocks, alignment, whole));
+      if (!run) {
+        continue;
+      }
+      REQUIRE((run->count >= 1 && run->count <= wanted && run->start.value % alignment == 0));
+      REQUIRE((!whole || run->count == wanted));
+      for (std::uint64_t b = run->start.value; b < run->end().value; ++b) {
+        REQUIRE_FALSE(taken[b]);
+        taken[b] = true;
+      }
+      held.push_back(*run);
+    } else if (!held.empty()) {
+      std::swap(held[rng() % held.size()], held.back());
+      for (std::uint64_t b = held.back().start.value; b < held.back().end().value; ++b) {
+        taken[b] = false;
+      }
+      REQUIRE(allocator.add(held.back()));
+      held.pop_back();
+    }
+    REQUIRE(allocator.free_blocks() + sum(held) == kBlocks);
+  }
+  for (const BlockRun& run : held) {
+    REQUIRE(allocator.add(run));
+  }
+  CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1), kBlocks}});
+}
+
+TEST_CASE("inode numbers come lowest first, the last freed before them") {
+  InodeNumbers numbers;
+  numbers.add({10, 1000});
+  CHECK(numbers.take() == 10U);
+  CHECK(numbers.take() == 11U);
+  numbers.put(10);
+  CHECK(numbers.take() == 10U);
+  CHECK(numbers.runs() == std::vector<store::InodeRun>{{12, 998}});
+}
+
+TEST_CASE("no inode number is given out twice or lost") {
+  InodeNumbers numbers;
+  numbers.add({1, 3000});
+  std::set<std::uint64_t> held;
+  std::mt19937_64 rng(3);
+  for (int i = 0; i < 50000; ++i) {
+    if (rng() % 5 < (i % 10000 < 5000 ? 4U : 1U)) {
+      if (const auto number = numbers.take()) {
+        REQUIRE(held.insert(*number).second);
+      } else {
+        REQUIRE(held.size() == 3000);
+      }
+    } else if (!held.empty()) {
+      auto victim = held.lower_bound(rng() % 3000);
+      victim = victim == held.end() ? held.begin() : victim;
+      numbers.put(*victim);
+      held.erase(victim);
+    }
+  }
+  for (const std::uint64_t number : held) {
+    numbers.put(number);
+  }
+  CHECK(numbers.runs() == std::vector<store::InodeRun>{{1, 3000}});
+}
