@@ -78,27 +78,24 @@ TEST_CASE("touch: loses no store of a thread that stores meanwhile") {
   auto* words = static_cast<std::uint64_t*>(p);
   std::atomic<bool> stop = false;
   std::uint64_t rounds = 0;
+  std::uint64_t lost = 0;
   std::thread storing([&] {
-    while (!stop) {
-      ++rounds;
+    for (; !stop; ++rounds) {
       for (std::uint64_t page = 0; page < kPages; ++page) {
-        // Atomic, as any program that shares memory; the word is the one that touch works on.
-        __atomic_store_n(&words[page * 512], rounds, __ATOMIC_RELAXED);
+        // The word that touch works on. Atomic, as in any program that shares memory.
+        std::uint64_t* word = &words[page * 512];
+        lost += __atomic_load_n(word, __ATOMIC_RELAXED) == rounds ? 0U : 1U;
+        __atomic_store_n(word, rounds + 1, __ATOMIC_RELAXED);
       }
     }
   });
-  for (int i = 0; i < 200; ++i) {
-    if (!f.host->touch(fd.get(), 0, kPages * 4096).ok()) {
-      rounds = 0;
-      break;
-    }
+  int touched = 0;
+  while (touched < 1000 && f.host->touch(fd.get(), 0, kPages * 4096).ok()) {
+    ++touched;
   }
   stop = true;
   storing.join();
-  std::uint64_t lost = 0;
-  for (std::uint64_t page = 0; page < kPages; ++page) {
-    lost += words[page * 512] == rounds ? 0U : 1U;
-  }
+  CHECK(touched == 1000);
   CHECK(rounds > 0);
   CHECK(lost == 0);
   ::munmap(p, kPages * 4096);

@@ -1,7 +1,9 @@
 #include "region/mapped_region.hpp"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -150,6 +152,36 @@ TEST_CASE("mapped region: growth that finds no room changes nothing") {
     return region.grow(20 * kMiB).ok() && region.data()[20 * kMiB - 1] == std::byte{0} ? 0 : 4;
   });
   CHECK(child.wait() == 0);
+}
+
+TEST_CASE("mapped region: growth that stops in the middle is taken back") {
+  const TempDir dir(test::kTmpfs);
+  test::Child child([&] {
+    // ramfs knows no fallocate, so that the zeros themselves meet the limit.
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("none", dir.path().c_str(), "ramfs", 0, "mode=700") != 0) {
+      return 77;
+    }
+    region::CreateOptions options;
+    options.emulate = true;
+    std::string why;
+    const auto made = region::create(dir / "r", options, why);
+    const struct rlimit limit = {20 * kMiB, 20 * kMiB};
+    ::signal(SIGXFSZ, SIG_IGN);
+    if (!made || ::setrlimit(RLIMIT_FSIZE, &limit) != 0) {
+      return 1;
+    }
+    if ((*made)->region().grow(32 * kMiB).code() != EFBIG) {
+      return 2;
+    }
+    return std::filesystem::file_size(dir / "r/region") == 16 * kMiB ? 0 : 3;
+  });
+  const int status = child.wait();
+  if (status == 77) {
+    PMEMFS_SKIP("needs the right to mount");
+  }
+  CHECK(status == 0);
 }
 
 TEST_CASE("mapped region: a process with little address space gets what it can have") {

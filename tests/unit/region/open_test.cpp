@@ -246,6 +246,11 @@ TEST_CASE("open: links, modes and owners that let others in") {
     REQUIRE(::mkfifo((dir / "r/region").c_str(), 0600) == 0);
     refuses(dir / "r", EINVAL, "not a regular file");
   }
+}
+
+TEST_CASE("open: symbolic links inside a region are not followed, one to it is") {
+  const TempDir dir(test::kTmpfs);
+  make_region(dir / "r");
   SECTION("data is a symbolic link") {
     fs::rename(dir / "r/data", dir / "away");
     fs::create_symlink(dir / "away", dir / "r/data");
