@@ -33,7 +33,8 @@ struct Store::Impl {
         layout(s),
         superblock(r, s),
         journal(r, lanes_of(s)),
-        table(r, layout, BlockNo(s.inode_root.load())) {}
+        table(r, layout, BlockNo(s.inode_root.load())),
+        growable(s.kind.load() == static_cast<std::uint32_t>(format::RegionKind::kDirectory)) {}
 
   // Makes the region larger, where it can grow, by at least `blocks`. ENOSPC.
   Status grow(std::uint64_t blocks);
@@ -48,6 +49,7 @@ struct Store::Impl {
   InodeNumbers numbers;
   InodeTable table;
   Counters counters;
+  const bool growable;  // only the region file of a directory region is ours to grow
 
   std::mutex grow_mutex;
   std::mutex generation_mutex;  // reserving a batch

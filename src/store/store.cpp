@@ -64,6 +64,9 @@ Status Store::Impl::adopt_tail() {
 }
 
 Status Store::Impl::grow(std::uint64_t wanted) {
+  if (!growable) {
+    return Error(ENOSPC);
+  }
   const std::uint64_t seen = layout.blocks();
   const std::lock_guard lock(grow_mutex);
   if (layout.blocks() != seen) {
@@ -240,10 +243,7 @@ Status mark_mounted(Store::Impl& impl) {
     s.mount_count.store(s.mount_count.load() + 1);
     s.mounted_at.store(now_seconds());
   }));
-  const Superblock s = impl.superblock.get();
-  return static_cast<format::RegionKind>(s.kind.load()) == format::RegionKind::kDirectory
-             ? impl.adopt_tail()
-             : Status{};
+  return impl.growable ? impl.adopt_tail() : Status{};
 }
 
 Status derive(Store::Impl& impl, const Superblock& s, OpenReport& report) {

@@ -104,8 +104,7 @@ TEST_CASE("distrusted blocks never become free") {
   allocator.distrust({BlockNo(112), 10});
   allocator.distrust({BlockNo(140), 1});
   CHECK(allocator.add({BlockNo(100), 50}));
-  const std::vector<BlockRun> expected{
-      {BlockNo(100), 10}, {BlockNo(122), 18}, {BlockNo(141), 9}};
+  const std::vector<BlockRun> expected{{BlockNo(100), 10}, {BlockNo(122), 18}, {BlockNo(141), 9}};
   CHECK(allocator.runs() == expected);
   CHECK(allocator.add({BlockNo(111), 3}));
   CHECK(allocator.runs() == expected);

@@ -69,8 +69,8 @@ TEST_CASE("names of 1 and 255 bytes, and what lies between slots") {
   SmallFs::format(*region);
   SmallFs fs(*region);
   std::set<std::string> names;
-  for (const std::size_t length : {1U, 2U, 39U, 40U, 41U, 103U, 104U, 105U, 168U, 169U, 232U, 233U,
-                                   254U, 255U}) {
+  for (const std::size_t length :
+       {1U, 2U, 39U, 40U, 41U, 103U, 104U, 105U, 168U, 169U, 232U, 233U, 254U, 255U}) {
     const std::string name(length, 'n');
     names.insert(name);
     const InodeNo ino = test::must(fs.create(name));
@@ -218,8 +218,8 @@ TEST_CASE("damage is EUCLEAN, and the entries around it stay readable") {
     test::must(fs.create(std::to_string(i)));
   }
   const auto entry = test::must(fs.root().find("50"));
-  const auto at = static_cast<std::uint64_t>(
-      reinterpret_cast<const std::byte*>(entry.name.data()) - region.data());
+  const auto at = static_cast<std::uint64_t>(reinterpret_cast<const std::byte*>(entry.name.data()) -
+                                             region.data());
   SECTION("a name") {
     region.poke(ByteOff(at), "6", 1);
     CHECK(fs.root().find("50").code() == EUCLEAN);

@@ -98,7 +98,9 @@ TEST_CASE("faults are told apart") {
     CHECK(o.fault == fault);
     CHECK_FALSE(store::Store::open(region, nullptr));
   };
-  SECTION("nothing there") { check(EINVAL, SuperblockFault::kNotPmemfs); }
+  SECTION("nothing there") {
+    check(EINVAL, SuperblockFault::kNotPmemfs);
+  }
   SmallFs::format(region);
   SECTION("both damaged") {
     damage(region, ByteOff(0));
