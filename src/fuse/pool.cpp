@@ -242,15 +242,20 @@ void WorkerPool::grow() {
   }
 }
 
-// True: the calling worker is off the counts and must leave.
+// True: the calling worker, an idle one, is off the counts and must leave. Never the last idle one:
+// all others may be in long calls of the core, and somebody must hear the next request.
 bool WorkerPool::may_leave() {
+  if (idle_.fetch_sub(1) <= 1) {
+    idle_.fetch_add(1);
+    return false;
+  }
   unsigned total = total_.load();
   do {
     if (total <= options_.least) {
+      idle_.fetch_add(1);
       return false;
     }
   } while (!total_.compare_exchange_weak(total, total - 1));
-  idle_.fetch_sub(1);
   return true;
 }
 
