@@ -72,25 +72,13 @@ bool is_mounted(const std::string& root) {
   return ::statfs(root.c_str(), &fs) == 0 && fs.f_type == kFuseMagic;
 }
 
-void collect_counts(const nlohmann::json& node, Counters& counters) {
-  for (const auto& [name, value] : node.items()) {
-    if (value.is_number_unsigned()) {
-      counters[name] = value.get<std::uint64_t>();
-    } else if (value.is_object()) {
-      collect_counts(value, counters);
-    }
-  }
-}
-
 Counters read_counters(const std::string& root) {
   const ProgramResult result =
       run_program({program("pmemfsctl"), "counters", "--json", root}, false);
   if (result.status != 0) {
     throw std::runtime_error("pmemfsctl counters failed: " + result.output);
   }
-  Counters counters;
-  collect_counts(nlohmann::json::parse(result.output), counters);
-  return counters;
+  return nlohmann::json::parse(result.output).at("requests").get<Counters>();
 }
 
 // What differs from the one reading to the other.
@@ -176,6 +164,11 @@ Mount::Mount(const MountSpec& spec) : spec_(spec) {
   need_mounting();
   static int count = 0;
   home_ = scratch() + "/" + std::to_string(count++);
+  std::filesystem::create_directories(home_);
+  if (!spec_.host_size.empty() &&
+      ::mount("none", home_.c_str(), "tmpfs", 0, ("mode=755,size=" + spec_.host_size).c_str()) < 0) {
+    throw std::runtime_error("cannot mount a tmpfs");
+  }
   root_ = home_ + "/mnt";
   region_ = home_ + "/region";
   std::filesystem::create_directories(root_);
@@ -193,6 +186,9 @@ Mount::~Mount() {
       ::waitpid(daemon_, &status, 0);
     }
     Guardian::instance().daemon_ended(daemon_);
+  }
+  if (!spec_.host_size.empty()) {
+    ::umount2(home_.c_str(), MNT_DETACH);
   }
   std::error_code ignored;
   std::filesystem::remove_all(home_, ignored);
@@ -268,10 +264,19 @@ void Mount::unmount() {
       is_mounted(root_)) {
     throw std::runtime_error("cannot unmount");
   }
+  wait_for_orderly_end();
+}
+
+void Mount::wait_for_orderly_end() {
   const int status = wait_for_end();
   if (status != 0) {
     throw std::runtime_error("pmemfs ended with " + std::to_string(status) + ": " + log());
   }
+}
+
+void Mount::end_daemon() {
+  ::kill(daemon_, SIGTERM);
+  wait_for_orderly_end();
 }
 
 void Mount::remount() { remount(spec_.options); }
@@ -378,16 +383,26 @@ std::vector<Kind> only(Kind kind) {
   return kinds;
 }
 
-void run_on(const std::vector<Kind>& kinds, void (*body)(const Place&)) {
+void on_each(const std::vector<Kind>& kinds, const std::function<void(Kind)>& body) {
   if (kinds.empty()) {
     PMEMFS_SKIP("needs a pmemfs mount of a kind that this run leaves out");
   }
   for (const Kind kind : kinds) {
-    DYNAMIC_SECTION("on a " << name_of(kind)) {
-      Place place(kind);
-      body(place);
-      CHECK(place.remove());
-    }
+    DYNAMIC_SECTION("on a " << name_of(kind)) { body(kind); }
+  }
+}
+
+void run_on(const std::vector<Kind>& kinds, void (*body)(const Place&)) {
+  on_each(kinds, [&](Kind kind) {
+    Place place(kind);
+    body(place);
+    CHECK(place.remove());
+  });
+}
+
+void need_kind(Kind kind) {
+  if (only(kind).empty()) {
+    PMEMFS_SKIP(std::string("needs a mount of a ") + name_of(kind));
   }
 }
 

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,6 +32,7 @@ struct MountSpec {
   Kind kind = Kind::kDirectory;
   std::string options = "allow_other";
   std::string region_size = "256M";  // of a file region
+  std::string host_size = {};        // of a tmpfs of its own to build the region on; empty: /dev/shm itself
 };
 
 struct ProgramResult {
@@ -72,6 +74,7 @@ class Mount {
   void unmount();  // returns when the daemon has ended, which it must without an error
   void remount();
   void remount(const std::string& options);
+  void end_daemon();   // SIGTERM; returns when it has ended, which it must without an error
   void kill_daemon();  // SIGKILL; the dead mount stays
   void detach();       // of a dead mount, busy or not
   void kill_and_remount();
@@ -84,6 +87,7 @@ class Mount {
   void start_daemon(const std::string& options);
   void wait_until_mounted();
   int wait_for_end();
+  void wait_for_orderly_end();
 
   MountSpec spec_;
   std::string home_;
@@ -135,7 +139,11 @@ class Place {
 std::vector<Kind> posix_kinds();
 std::vector<Kind> pmemfs_kinds();
 std::vector<Kind> only(Kind kind);
+// Each kind in a section of its own; skips the case when there is none.
 void run_on(const std::vector<Kind>& kinds, void (*body)(const Place&));
+void on_each(const std::vector<Kind>& kinds, const std::function<void(Kind)>& body);
+// Skips the case unless this kind is among those to run on.
+void need_kind(Kind kind);
 
 }  // namespace pmemfs::test
 
