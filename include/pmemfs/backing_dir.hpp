@@ -22,7 +22,7 @@ struct BackingName {
   InodeNo ino;
   std::uint64_t gen = 0;
 
-  constexpr auto operator<=>(const BackingName&) const = default;
+  constexpr auto operator<=>(const BackingName&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 // What fstat of a host file tells. blocks is in units of 512 bytes.

@@ -15,7 +15,7 @@ struct Index {
 
   constexpr Index() = default;
   constexpr explicit Index(std::uint64_t v) : value(v) {}
-  constexpr auto operator<=>(const Index&) const = default;
+  constexpr auto operator<=>(const Index&) const = default;  // NOLINT(modernize-use-nullptr)
   constexpr explicit operator bool() const { return value != 0; }
 };
 
@@ -40,7 +40,7 @@ struct Timestamp {
   std::int64_t sec = 0;
   std::uint32_t nsec = 0;
 
-  constexpr auto operator<=>(const Timestamp&) const = default;
+  constexpr auto operator<=>(const Timestamp&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 // Who asks: the fsuid, fsgid, pid and umask of a request. pid 0 means unknown.

@@ -1,10 +1,10 @@
 // The half of HostDir that works on open files.
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 
 #include "backing/host_dir.hpp"
 #include "backing/touch.hpp"

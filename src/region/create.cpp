@@ -30,8 +30,10 @@ class Undo {
   Undo(const Undo&) = delete;
   Undo& operator=(const Undo&) = delete;
   ~Undo() {
-    for (auto step = steps_.rbegin(); step != steps_.rend(); ++step) {
-      ::unlinkat(step->folder, step->name.c_str(), step->flags);
+    while (!steps_.empty()) {
+      const Step& last = steps_.back();
+      ::unlinkat(last.folder, last.name.c_str(), last.flags);
+      steps_.pop_back();
     }
   }
   // The descriptor stays the caller's and must live longer.

@@ -79,8 +79,8 @@ Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
   const int code = errno;
   // The kernel may have dropped the reservation before it failed: without it others could be mapped
   // here.
-  ::mmap(base_ + from, to - from, PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  (void)::mmap(base_ + from, to - from, PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   return Error(code);
 }
 

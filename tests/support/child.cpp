@@ -1,10 +1,10 @@
 #include "support/child.hpp"
 
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <system_error>
 #include <utility>
 
@@ -39,7 +39,7 @@ int Child::wait() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
 }
 
-void Child::kill() {
+void Child::kill() const {
   ::kill(pid_, SIGKILL);
 }
 

@@ -17,7 +17,7 @@ class Child {
 
   // The exit status, 256 + signal when it was killed.
   int wait();
-  void kill();
+  void kill() const;
 
  private:
   pid_t pid_;

@@ -1,9 +1,9 @@
 // The two promises that only the kernel can keep: touch() and leases.
-#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include "support/child.hpp"
