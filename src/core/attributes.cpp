@@ -1,6 +1,7 @@
 #include "core/attributes.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <shared_mutex>
 
 #include "core/acl.hpp"
@@ -152,6 +153,27 @@ Result<Attributes> setattr(Context& c, const Caller& /*caller*/, InodeNo ino,
                     (change.kill_suid_sgid && has_privileges(inode));
   if (more) PMEMFS_CHECK(change_record(c, *node, inode, change));
   return attributes(c, *node, inode);
+}
+
+void touch_atime(Context& c, Node& node) {
+  if (c.read_only() || !c.options.update_atime) return;
+  const auto is_old = [](const InodeRecord& inode, Timestamp present) {
+    constexpr std::int64_t kDay = 24 * 60 * 60;
+    const Timestamp seen = store::atime(inode);
+    return seen <= store::mtime(inode) || seen <= store::ctime(inode) ||
+           present.sec - seen.sec >= kDay;
+  };
+  const Timestamp present = now();
+  {
+    const std::shared_lock lock(node.lock);
+    const auto inode = read_inode(c, node);
+    if (!inode || !is_old(*inode, present)) return;
+  }
+  const std::unique_lock lock(node.lock);
+  auto inode = read_inode(c, node);
+  if (!inode || !is_old(*inode, present)) return;
+  store::set_atime(*inode, present);
+  (void)commit_inode(c, *inode);
 }
 
 bool has_privileges(const InodeRecord& inode) {

@@ -98,6 +98,7 @@ Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
                               std::span<std::byte> dst) {
   Node& node = *handle.node;
+  if (!c.has_backing()) touch_atime(c, node);  // host files: the host's affair
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
   return c.has_backing() ? backing_data::read(c, node, inode, off, dst)
@@ -133,7 +134,6 @@ Status data_allocate(Context& c, const Handle& handle, int mode, std::uint64_t o
   Node& node = *handle.node;
   const std::unique_lock lock(node.lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
-  PMEMFS_CHECK(kill_privileges_now(c, inode));
   return c.has_backing() ? backing_data::allocate(c, node, inode, mode, off, len)
                          : extent_data::allocate(c, node, inode, mode, off, len);
 }
@@ -152,7 +152,6 @@ static Result<std::size_t> copy_on_host(Context& c, Node& from, std::uint64_t fr
                                         std::uint64_t to_off, std::size_t len) {
   PMEMFS_TRY(const InodeRecord source, read_inode(c, from));
   PMEMFS_TRY(InodeRecord target, read_inode(c, to));
-  PMEMFS_CHECK(kill_privileges_now(c, target));
   PMEMFS_TRY(const std::uint64_t size, data_size(c, from, source));
   if (from_off >= size) return std::size_t{0};
   len = static_cast<std::size_t>(std::min<std::uint64_t>(len, size - from_off));
@@ -175,7 +174,7 @@ static Result<std::size_t> copy_through_memory(Context& c, const Handle& from,
     auto got = data_read(c, from, from_off + done, chunk);
     if (!got && done == 0) return got;
     if (!got || *got == 0) break;
-    auto put = data_write(c, to, to_off + done, chunk.first(*got), false, done == 0);
+    auto put = data_write(c, to, to_off + done, chunk.first(*got), false, false);
     if (!put && done == 0) return put;
     if (!put) break;
     done += *put;

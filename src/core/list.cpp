@@ -71,6 +71,7 @@ Status list(Context& c, InodeNo dir, std::uint64_t cookie, bool with_attributes,
     PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
     lock.unlock();
     if (!is_directory(inode)) return Error(ENOTDIR);
+    touch_atime(c, *node);
     if (cookie == 0 && !offer_dot(sink, ".", dir, 1)) return {};
     if (!offer_dot(sink, "..", InodeNo(inode.parent.load()), kFirstPosition)) return {};
     cookie = kFirstPosition;

@@ -10,14 +10,20 @@ namespace pmemfs::core {
 
 namespace {
 
-enum class Kind : std::uint8_t { kPlain, kAcl, kUnsupported };
+enum class Kind : std::uint8_t { kPlain, kAcl, kNameless, kUnsupported };
 
 Kind kind_of(std::string_view name) {
   if (name == kAclAccess || name == kAclDefault) return Kind::kAcl;
   for (const std::string_view space : {"user.", "trusted.", "security."}) {
-    if (name.starts_with(space) && name.size() > space.size()) return Kind::kPlain;
+    if (name.starts_with(space)) return name.size() > space.size() ? Kind::kPlain : Kind::kNameless;
   }
   return Kind::kUnsupported;
+}
+
+// EINVAL for a namespace without a name, as local filesystems; EOPNOTSUPP without a namespace.
+Status check(Kind kind) {
+  if (kind == Kind::kNameless) return Error(EINVAL);
+  return kind == Kind::kUnsupported ? Status(Error(EOPNOTSUPP)) : Status();
 }
 
 // A list that says no more than mode bits is not stored. Lock: exclusive.
@@ -52,7 +58,7 @@ Result<std::vector<std::byte>> getxattr(Context& c, InodeNo ino, std::string_vie
     const auto bytes = std::as_bytes(std::span(text));
     return std::vector<std::byte>(bytes.begin(), bytes.end());
   }
-  if (kind_of(name) == Kind::kUnsupported) return Error(EOPNOTSUPP);
+  PMEMFS_CHECK(check(kind_of(name)));
   const NodeRef node = c.nodes.get(ino);
   const std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
@@ -78,7 +84,7 @@ Status setxattr(Context& c, const Caller& caller, InodeNo ino, std::string_view 
   if (own != OwnName::kNone) return Error(EOPNOTSUPP);
   if (c.read_only()) return Error(EROFS);
   const Kind kind = kind_of(name);
-  if (kind == Kind::kUnsupported) return Error(EOPNOTSUPP);
+  PMEMFS_CHECK(check(kind));
   const NodeRef node = c.nodes.get(ino);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
@@ -94,7 +100,7 @@ Status removexattr(Context& c, const Caller& caller, InodeNo ino, std::string_vi
   if (own != OwnName::kNone) return Error(EOPNOTSUPP);
   if (c.read_only()) return Error(EROFS);
   const Kind kind = kind_of(name);
-  if (kind == Kind::kUnsupported) return Error(EOPNOTSUPP);
+  PMEMFS_CHECK(check(kind));
   const NodeRef node = c.nodes.get(ino);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));

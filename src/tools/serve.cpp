@@ -1,5 +1,6 @@
 #include "tools/serve.hpp"
 
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,6 +42,7 @@ FilesystemOptions filesystem_options(const MountOptions& mount, std::uint64_t ca
   options.durable.fast_io = mount.durable_fast_io;
   options.passthrough = mount.passthrough;
   options.directory_index_bytes = mount.index_memory;
+  options.update_atime = (mount.flags() & MS_NOATIME) == 0;
   return options;
 }
 
