@@ -256,9 +256,12 @@ std::uint32_t ExtentMap::slots_to_write(std::uint64_t from, std::uint64_t to) co
 }
 
 void ExtentMap::write_pieces(Change& change, Inode& inode, std::uint64_t from, std::uint64_t to) {
-  std::uint64_t at = from;
-  for (auto node = first_overlap(at); node != nodes_.end() && node->first < to;
-       node = first_overlap(at)) {
+  // A piece may join what follows `to`, so the position ends the loop, not the node.
+  for (std::uint64_t at = from; at < to;) {
+    const auto node = first_overlap(at);
+    if (node == nodes_.end() || node->first >= to) {
+      return;
+    }
     const std::uint64_t start = std::max(from, node->first);
     const std::uint64_t end = std::min(to, node->first + node->second.count);
     if (node->second.unwritten) {
