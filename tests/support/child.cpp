@@ -5,12 +5,15 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <system_error>
 #include <utility>
 
 namespace pmemfs::test {
 
-Child::Child(const std::function<int()>& body) : pid_(::fork()) {
+Child::Child(const std::function<int()>& body) {
+  std::fflush(nullptr);  // what is buffered is to be written once
+  pid_ = ::fork();
   if (pid_ < 0) {
     throw std::system_error(errno, std::generic_category(), "fork");
   }

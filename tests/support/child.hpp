@@ -20,7 +20,7 @@ class Child {
   void kill() const;
 
  private:
-  pid_t pid_;
+  pid_t pid_ = -1;
 };
 
 // A one-way signal between processes that fork after it was made.
