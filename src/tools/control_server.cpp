@@ -120,6 +120,7 @@ void Server::accept_one() {
   connection.socket = std::move(socket);
   connection.thread = std::thread([this, &connection] {
     serve(connection);
+    ::shutdown(connection.socket.get(), SHUT_RDWR);  // closed by the acceptor, which owns the list
     connection.done = true;
   });
 }
@@ -146,7 +147,6 @@ void Server::serve(Connection& connection) {
         Json{{"progress", event}}.dump(-1, ' ', false, Json::error_handler_t::replace));
   };
   lines.write_line(answer(*request, progress).dump(-1, ' ', false, Json::error_handler_t::replace));
-  ::shutdown(connection.socket.get(), SHUT_RDWR);
 }
 
 Json Server::answer(const std::string& line, const Progress& progress) const {

@@ -79,6 +79,9 @@ std::unique_ptr<region::RegionHandle> open_region(const std::string& path, bool 
     if (handle) {
       return std::move(handle).value();
     }
+    if (handle.code() == ENOENT) {
+      fail(kExitFailure, "{0}: does not exist; make a region with mkfs.pmemfs {0}", path);
+    }
     if (handle.code() != EBUSY) {
       fail(handle.code() == EPERM || handle.code() == EACCES ? kExitUsage : kExitFailure, "{}",
            why.empty() ? fmt::format("{}: {}", path, error_text(handle.code())) : why);

@@ -10,7 +10,6 @@
 #include "harness/catch.hpp"
 #include "helper_stage.hpp"
 #include "program_output.hpp"
-#include "support/child.hpp"
 #include "support/mount_fixture.hpp"
 #include "tools/mount_table.hpp"
 #include "tools/region_access.hpp"
@@ -83,19 +82,19 @@ TEST_CASE("the daemon holds neither terminal, folder nor pipe of its starter") {
 
 TEST_CASE("an owner that shuts down is waited for") {
   HelperStage stage;
-  const Signal locked;
-  Child owner([&] {
-    std::string why;
-    const auto handle = pmemfs::region::open(stage.region, {}, why);
-    locked.send();
+  std::string why;
+  auto owner = pmemfs::region::open(stage.region, {}, why);
+  REQUIRE(owner);
+  std::thread end([&] {
     std::this_thread::sleep_for(2s);
-    return handle ? 0 : 1;
+    owner = pmemfs::Error(EBUSY);
   });
-  locked.await();
   const auto start = std::chrono::steady_clock::now();
-  stage.mount();
+  const ProgramResult result = stage.helper({});
+  end.join();
+  CHECK(result.output.empty());
+  CHECK(result.status == 0);
   CHECK(std::chrono::steady_clock::now() - start > 1s);
-  CHECK(owner.wait() == 0);
   stage.unmount();
 }
 
