@@ -1,5 +1,6 @@
 // docs/FORMAT.md says what include/pmemfs/format.hpp declares: every structure, field, offset, size
 // and constant, no more and no less.
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
@@ -7,6 +8,7 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "harness/catch.hpp"
@@ -282,10 +284,10 @@ std::vector<std::string> cells_of(const std::string& line) {
 }
 
 std::optional<std::uint64_t> number(const std::string& text) {
-  if (text.empty() || text.find_first_not_of("0123456789") != std::string::npos) {
-    return std::nullopt;
-  }
-  return std::stoull(text);
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  return at == end && error == std::errc() ? std::optional(value) : std::nullopt;
 }
 
 // "### Name, N bytes"
