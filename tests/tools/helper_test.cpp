@@ -56,6 +56,7 @@ TEST_CASE("dev and suid are honoured by default, other users are let in") {
   CHECK(::mknod((stage.point + "/null").c_str(), S_IFCHR | 0666, ::makedev(1, 3)) == 0);
   write_file(stage.point + "/null", "gone");
   CHECK(read_file(stage.point + "/null").empty());
+  fs::permissions(stage.dir.path(), fs::perms::owner_all | fs::perms::others_exec);
   const ProgramResult other =
       run_program({"setpriv", "--reuid=65534", "--clear-groups", "ls", stage.point});
   CHECK(other.status == 0);
