@@ -135,6 +135,7 @@ Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<cons
   PMEMFS_CHECK(check_right(c, caller));
   if (!persistent_or_emulated(c)) return Error(EOPNOTSUPP);
   const NodeRef node = c.nodes.get(ino);
+  if (!c.has_backing() || !c.passthrough) wait_until_idle(c, *node);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
   if (!is_regular(inode) && !is_directory(inode)) return Error(EOPNOTSUPP);

@@ -7,7 +7,7 @@ namespace pmemfs::core {
 
 namespace {
 
-constexpr int kReleaseRetries = 50;
+constexpr int kReleaseRetries = 200;
 constexpr std::chrono::milliseconds kReleasePause{1};
 
 // A lease on a fresh descriptor is granted only when nobody else has the file.
