@@ -1,0 +1,101 @@
+// Through a shared mapping. The directory decides whether its files are durable.
+#include <immintrin.h>
+#include <sys/mman.h>
+
+#include <cstddef>
+#include <cstring>
+
+#include "work.hpp"
+
+namespace pmemfs::bench {
+namespace {
+
+constexpr std::uint64_t kLine = 64;
+
+class Mapping {
+ public:
+  Mapping(const base::UniqueFd& fd, std::uint64_t size, int flags) : size_(size) {
+    void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | flags, fd.get(), 0);
+    require(at != MAP_FAILED, "mmap");
+    data_ = static_cast<char*>(at);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  ~Mapping() { ::munmap(data_, size_); }
+
+  [[nodiscard]] char* data() const { return data_; }
+  // Every page writable in the page tables, the caches in the same state for everyone.
+  void prefault() const {
+    for (std::uint64_t off = 0; off < size_; off += kPage) {
+      const_cast<volatile char*>(data_)[off] = 1;
+    }
+  }
+
+ private:
+  char* data_ = nullptr;
+  std::uint64_t size_;
+};
+
+__attribute__((target("clwb"))) void flush_with_clwb(void* line) {
+  _mm_clwb(line);
+}
+__attribute__((target("clflushopt"))) void flush_with_clflushopt(void* line) {
+  _mm_clflushopt(line);
+}
+
+using FlushLine = void (*)(void*);
+
+FlushLine best_flush() {
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("clwb")) {
+    return flush_with_clwb;
+  }
+  if (__builtin_cpu_supports("clflushopt")) {
+    return flush_with_clflushopt;
+  }
+  throw std::runtime_error("this processor has neither clwb nor clflushopt");
+}
+
+}  // namespace
+
+Figures store_flush(const Job& job) {
+  constexpr std::uint64_t kSize = 64 * kMiB;
+  const base::UniqueFd fd = written_file(job.dir, "mapped-64m", kSize);
+  const Mapping map(fd, kSize, 0);
+  map.prefault();
+  const FlushLine flush = best_flush();
+  Random random;
+  const auto body = [&](std::uint64_t i) {
+    char* const line = map.data() + random.below(kSize / kLine) * kLine;
+    std::memset(line, static_cast<int>(i & 0xFFU), kLine);
+    flush(line);
+    _mm_sfence();
+  };
+  return {timed_loop("store_flush", 0, or_default(job.count, 2'000'000), body)};
+}
+
+Figures memcpy4k(const Job& job) {
+  constexpr std::uint64_t kSize = 64 * kMiB;
+  const base::UniqueFd fd = written_file(job.dir, "mapped-64m", kSize);
+  const Mapping map(fd, kSize, 0);
+  map.prefault();
+  const std::vector<char> page(kPage, 'y');
+  Random random;
+  const auto body = [&](std::uint64_t) {
+    std::memcpy(map.data() + random.below(kSize / kPage) * kPage, page.data(), kPage);
+  };
+  return {timed_loop("memcpy4k", 0, or_default(job.count, 1'000'000), body)};
+}
+
+// A store to each page of a mapping made just now: one fault each.
+Figures first_touch(const Job& job) {
+  constexpr std::uint64_t kSize = 256 * kMiB;
+  const base::UniqueFd fd = written_file(job.dir, "mapped-256m", kSize);
+  const Mapping map(fd, kSize, 0);
+  const auto body = [&](std::uint64_t i) {
+    const_cast<volatile char*>(map.data())[i * kPage] = 2;
+  };
+  return {timed_loop("first_touch", 0, kSize / kPage, body)};
+}
+
+}  // namespace pmemfs::bench
