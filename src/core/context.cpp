@@ -42,7 +42,10 @@ Context::Context(std::unique_ptr<store::Store> s, BackingDir* b, FilesystemOptio
       backing(b),
       options(std::move(o)),
       passthrough(options.passthrough),
-      nodes([this](Node& node) { reap(*this, node); }) {}
+      nodes([this](Node& node) { reap(*this, node); },
+            [this](const Node& node) {
+              if (node.directory) index_bytes -= node.directory->memory_bytes();
+            }) {}
 
 Timestamp now() {
   timespec t{};

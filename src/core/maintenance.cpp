@@ -1,5 +1,8 @@
 #include "core/maintenance.hpp"
 
+#include <malloc.h>
+
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -88,6 +91,16 @@ Syncer::~Syncer() {
   thread_.join();
 }
 
+// malloc keeps the pages of freed nodes for itself; after a mass forget that is most of our memory.
+void Syncer::trim_memory() {
+  constexpr std::uint64_t kMany = 4096;
+  const std::uint64_t present = c_.nodes.size();
+  most_nodes_ = std::max(most_nodes_, present);
+  if (most_nodes_ < kMany || present > most_nodes_ / 2) return;
+  ::malloc_trim(0);
+  most_nodes_ = present;
+}
+
 void Syncer::run() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kSyncPeriod, [this] { return stop_; })) {
@@ -99,6 +112,7 @@ void Syncer::run() {
     }
     if (pending) (void)sync_host(c_);
     drop_indexes(c_, c_.options.directory_index_bytes);
+    trim_memory();
     lock.lock();
   }
 }

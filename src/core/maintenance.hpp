@@ -20,8 +20,9 @@ void collect_orphan_files(Context& c, std::uint64_t first_new, bool table_truste
 // Syncs the host filesystem, then marks what was created before as synced.
 Status sync_host(Context& c);
 
-// Calls sync_host() at most five seconds behind a creation, and keeps directory indexes below
-// their cap. Starts and stops a thread.
+// Calls sync_host() at most five seconds behind a creation, keeps directory indexes below their cap,
+// and hands memory back to the system when the kernel has forgotten many inodes. Starts and stops a
+// thread.
 class Syncer {
  public:
   explicit Syncer(Context& c);
@@ -31,8 +32,10 @@ class Syncer {
 
  private:
   void run();
+  void trim_memory();
 
   Context& c_;
+  std::uint64_t most_nodes_ = 0;  // since memory was last handed back
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;

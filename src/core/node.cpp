@@ -81,7 +81,9 @@ void NodeTable::unpin(Node* node) {
     reap_(*node);
     guard.lock();
   }
-  if (--node->pins == 0 && node->lookups == 0) s.nodes.erase(node->ino);
+  if (--node->pins != 0 || node->lookups != 0) return;
+  leaves_(*node);
+  s.nodes.erase(node->ino);
 }
 
 }  // namespace pmemfs::core

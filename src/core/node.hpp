@@ -80,8 +80,10 @@ class NodeRef {
 // Thread-safe.
 class NodeTable {
  public:
-  // `reap` frees the inode of an unlinked node nobody holds; called without locks.
-  explicit NodeTable(std::function<void(Node&)> reap) : reap_(std::move(reap)) {}
+  // `reap` frees the inode of an unlinked node nobody holds; called without locks. `leaves` hears of
+  // each node that goes; called under the shard's lock.
+  NodeTable(std::function<void(Node&)> reap, std::function<void(const Node&)> leaves)
+      : reap_(std::move(reap)), leaves_(std::move(leaves)) {}
 
   // The node of an inode number, made when it is not there. It says nothing about the inode: read
   // that under the node's lock.
@@ -112,6 +114,7 @@ class NodeTable {
   void unpin(Node* node);
 
   std::function<void(Node&)> reap_;
+  std::function<void(const Node&)> leaves_;
   std::atomic<bool> abandoned_{false};
   std::array<Shard, kShards> shards_;
 };

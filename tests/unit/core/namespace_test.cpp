@@ -203,6 +203,18 @@ TEST_CASE("listing goes on at a cookie while names come and go") {
   CHECK(rig.fs().status().inodes_in_memory == 1);  // every reference was given back
 }
 
+TEST_CASE("the index of a directory goes with its node") {
+  CoreRig rig(any_placement());
+  const InodeNo dir = rig.mkdir("dir");
+  const std::uint64_t before = rig.fs().status().directory_index_bytes;  // the root's
+  const auto held = rig.fs().lookup(kRootInode, "dir");
+  REQUIRE(held.ok());
+  for (int i = 0; i < 200; i++) rig.close(rig.create("f" + std::to_string(i), O_RDWR, dir));
+  CHECK(rig.fs().status().directory_index_bytes > before + 200);
+  rig.fs().forget(dir, 1);
+  CHECK(rig.fs().status().directory_index_bytes == before);
+}
+
 TEST_CASE("long and short symlinks") {
   CoreRig rig(any_placement());
   for (const std::size_t length : {1U, 72U, 73U, 4095U}) {
