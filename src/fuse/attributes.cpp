@@ -47,6 +47,7 @@ void add_statx(Ops& ops) {
   }
 }
 
+// NOLINTNEXTLINE(readability-function-size): libfuse sets the number of parameters
 void ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void* /*arg*/,
            fuse_file_info* /*info*/, unsigned flags, const void* /*in*/, std::size_t /*in_size*/,
            std::size_t out_size) {

@@ -37,6 +37,9 @@ void refuse_interrupts(Connection& connection) {
   }
 }
 
+// Read-ahead and RELEASE requests under way at once; the kernel's own default is 12.
+constexpr unsigned kMaxBackground = 64;
+
 constexpr std::uint64_t kWanted[] = {
     FUSE_CAP_ASYNC_READ,
     FUSE_CAP_ASYNC_DIO,
@@ -93,6 +96,7 @@ Granted negotiate(fuse_conn_info& connection, const Wanted& wanted) {
   }
   refuse_interrupts(connection);
   connection.max_write = kMaxTransfer;
+  connection.max_background = kMaxBackground;
   connection.time_gran = 1;
   return granted;
 }

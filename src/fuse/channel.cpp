@@ -39,7 +39,7 @@ void log_libfuse(fuse_log_level level, const char* format, va_list arguments) {
 }
 
 fuse_session* new_session(Edge& edge, bool debug) {
-  static const fuse_lowlevel_ops ops = [] {
+  static const fuse_lowlevel_ops kOps = [] {
     fuse_set_log_func(log_libfuse);
     return all_operations();
   }();
@@ -47,7 +47,7 @@ fuse_session* new_session(Edge& edge, bool debug) {
   std::array<char, 8> debug_option{"-odebug"};
   std::array<char*, 2> argv{program.data(), debug_option.data()};
   fuse_args args = FUSE_ARGS_INIT(debug ? 2 : 1, argv.data());
-  fuse_session* session = fuse_session_new(&args, &ops, sizeof(ops), &edge);
+  fuse_session* session = fuse_session_new(&args, &kOps, sizeof(kOps), &edge);
   fuse_opt_free_args(&args);
   return session;
 }

@@ -35,7 +35,7 @@ Result<UniqueFd> open_device() {
 
 Result<UniqueFd> clone_device(int fd) {
   PMEMFS_TRY(UniqueFd clone, open_device());
-  std::uint32_t source = static_cast<std::uint32_t>(fd);
+  auto source = static_cast<std::uint32_t>(fd);
   if (::ioctl(clone.get(), FUSE_DEV_IOC_CLONE, &source) != 0) {
     return Error(errno);
   }
@@ -60,7 +60,7 @@ Result<int> register_backing(int device, int backing_fd) {
 }
 
 void unregister_backing(int device, int id) {
-  std::uint32_t arg = static_cast<std::uint32_t>(id);
+  auto arg = static_cast<std::uint32_t>(id);
   ::ioctl(device, kBackingClose, &arg);
 }
 

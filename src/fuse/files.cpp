@@ -186,6 +186,7 @@ void lseek(fuse_req_t req, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_fi
   }
 }
 
+// NOLINTNEXTLINE(readability-function-size): libfuse sets the number of parameters
 void copy_file_range(fuse_req_t req, fuse_ino_t /*from*/, off_t from_offset, fuse_file_info* from,
                      fuse_ino_t /*to*/, off_t to_offset, fuse_file_info* to, std::size_t length,
                      int /*flags*/) {

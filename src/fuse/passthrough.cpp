@@ -1,10 +1,10 @@
 #include "fuse/passthrough.hpp"
 
 #include <pthread.h>
-#include <signal.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 namespace pmemfs::fuse {
@@ -132,7 +132,7 @@ int PassthroughRegistry::remove_oldest() {
   return remove(entries_.find(idle_.front()));
 }
 
-void PassthroughRegistry::close_all(const std::vector<int>& ids) {
+void PassthroughRegistry::close_all(const std::vector<int>& ids) const {
   for (const int id : ids) {
     device_.close(id);
   }

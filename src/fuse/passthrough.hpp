@@ -80,10 +80,10 @@ class PassthroughRegistry {
   };
   using Entries = std::unordered_map<InodeNo, Entry>;
 
-  int take_use(Entry& entry);                   // with the lock
-  int remove(Entries::iterator entry);          // with the lock; the id is the caller's to close
-  int remove_oldest();                          // with the lock
-  void close_all(const std::vector<int>& ids);  // without
+  int take_use(Entry& entry);           // with the lock
+  int remove(Entries::iterator entry);  // with the lock; the id is the caller's to close
+  int remove_oldest();                  // with the lock
+  void close_all(const std::vector<int>& ids) const;  // without
   void reap();
 
   Device device_;

@@ -8,7 +8,9 @@
 namespace pmemfs::fuse::reply {
 
 bool error(fuse_req_t req, int code) noexcept {
-  return fuse_reply_err(req, code) == 0;
+  // The kernel takes ENOSYS as "never ask again" for the whole mount. Where that is meant, there is
+  // no operation and libfuse says it.
+  return fuse_reply_err(req, code == ENOSYS ? EOPNOTSUPP : code) == 0;
 }
 
 bool status(fuse_req_t req, const Status& result) noexcept {

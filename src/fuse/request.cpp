@@ -14,7 +14,7 @@ std::optional<T> load(std::span<const std::byte> bytes, std::size_t offset) {
   if (bytes.size() < offset || bytes.size() - offset < sizeof(T)) {
     return std::nullopt;
   }
-  T value;
+  T value{};
   std::memcpy(&value, bytes.data() + offset, sizeof(T));
   return value;
 }

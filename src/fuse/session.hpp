@@ -63,7 +63,8 @@ class Session final {
   // Serves requests until the filesystem is unmounted or stop() is called (both are success), or
   // until the device fails. When it returns no request is under way and the mount point is free;
   // programs that still have files open get ENOTCONN once the session is destroyed, their mappings
-  // live on. `on_ready` is called once, when requests are being served. Once per session.
+  // live on. `on_ready` is called once, when requests are being served. Once per session. Takes
+  // SIGRTMIN + 3 for itself.
   Status run(const std::function<void()>& on_ready);
 
   // Makes run() unmount and return. Async-signal-safe, from any thread, any number of times, before
