@@ -95,7 +95,7 @@ Counters difference(const Counters& before, const Counters& after) {
 }
 
 // RELEASE is sent after close(2) returned.
-void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(50)); }
+void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(25)); }
 
 std::array<std::unique_ptr<Mount>, 3>& shared_mounts() {
   static_cast<void>(Guardian::instance());  // must outlive them
