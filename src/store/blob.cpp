@@ -105,8 +105,12 @@ Result<std::vector<std::byte>> read_blob(const Store& store, InodeNo owner,
 
 Status release_blob(Change& change, InodeNo owner, std::uint64_t generation, BlockNo first) {
   std::vector<BlockNo> blocks;
-  PMEMFS_CHECK(walk_blob(change.store(), owner, generation, first, SIZE_MAX,
+  PMEMFS_CHECK(walk_blob(change.store(), owner, generation, first, kMaxBlob,
                          [&](BlockNo at, const BlobBlock&) { blocks.push_back(at); }));
+  std::sort(blocks.begin(), blocks.end());
+  if (std::adjacent_find(blocks.begin(), blocks.end()) != blocks.end()) {
+    return Error(EUCLEAN);  // a loop
+  }
   for (const BlockNo block : blocks) {
     change.release({block, 1});
   }

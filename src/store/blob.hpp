@@ -10,13 +10,19 @@
 
 namespace pmemfs::store {
 
-// Returns the first block. ENOSPC.
+// No blob is longer: the records of as many xattrs as listxattr(2) can name, each with the longest
+// value that is not in a blob of its own.
+inline constexpr std::size_t kMaxBlob = std::size_t{format::kMaxXattrTotal} / 2 *
+                                        (sizeof(format::XattrRecord) + 1 + format::kXattrInlineMax);
+
+// `bytes` of at most kMaxBlob. Returns the first block. ENOSPC.
 Result<BlockNo> write_blob(Change& change, InodeNo owner, std::uint64_t generation,
                            std::span<const std::byte> bytes);
 // EUCLEAN for a bad crc, foreign owner, loop, or more than `limit` bytes.
 Result<std::vector<std::byte>> read_blob(const Store& store, InodeNo owner,
                                          std::uint64_t generation, BlockNo first,
                                          std::size_t limit);
+// EUCLEAN as above; nothing is released then.
 Status release_blob(Change& change, InodeNo owner, std::uint64_t generation, BlockNo first);
 
 // Whether a block is a whole one of this owner's blobs.

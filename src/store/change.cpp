@@ -24,12 +24,9 @@ void count(std::atomic<std::int64_t>& counter, std::int64_t delta) {
 Change::Change(Store& store) : store_(store), tx_(store.impl().journal) {}
 
 Change::~Change() {
-  Store::Impl& impl = store_.impl();
-  for (const BlockRun& run : allocated_) {
-    impl.blocks.add(run);
-  }
+  give_back_since(0);
   for (const std::uint64_t ino : allocated_inodes_) {
-    impl.numbers.put(ino);
+    store_.impl().numbers.put(ino);
   }
 }
 
@@ -63,6 +60,11 @@ void Change::release(BlockRun run) {
 }
 
 void Change::give_back_since(std::size_t mark) {
+  if (allocated_.size() == mark) {
+    return;
+  }
+  // What was streamed into these blocks must not land after what their next owner writes.
+  region().fence();
   for (const BlockRun& run : allocated_.span().subspan(mark)) {
     store_.impl().blocks.add(run);
   }

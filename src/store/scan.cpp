@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <functional>
+#include <system_error>
 #include <thread>
 
 #include "format/checks.hpp"
@@ -150,7 +152,7 @@ class ChunkScanner {
       }
       const auto* blob = reinterpret_cast<const format::BlobBlock*>(at(block));
       if (!blob_block_ok(*blob, inode.ino.load(), inode.generation.load()) ||
-          (bytes != nullptr && bytes->size() > kMaxXattrBlob)) {
+          (bytes != nullptr && bytes->size() > kMaxBlob)) {
         ++found_.damaged;
         return false;
       }
@@ -242,6 +244,22 @@ void sort_and_join(std::vector<InodeRun>& runs) {
   runs.resize(kept);
 }
 
+// work(0) to work(count - 1), side by side as far as the system gives threads.
+void run_all(std::size_t count, const std::function<void(std::size_t)>& work) {
+  std::vector<std::thread> threads;
+  try {
+    for (std::size_t i = 1; i < count; ++i) {
+      threads.emplace_back([&work, i] { work(i); });
+    }
+  } catch (const std::system_error&) {
+    // Fewer, then: they share what there is to do.
+  }
+  work(0);
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
 }  // namespace
 
 ScanResult scan(const Region& region, const format::Layout& layout, const InodeTable& table) {
@@ -259,14 +277,7 @@ ScanResult scan(const Region& region, const format::Layout& layout, const InodeT
       scanner.scan_chunk(chunks[i]);
     }
   };
-  std::vector<std::thread> threads;
-  for (std::size_t i = 1; i < count; ++i) {
-    threads.emplace_back([&, i] { work(scanners[i]); });
-  }
-  work(scanners[0]);
-  for (std::thread& thread : threads) {
-    thread.join();
-  }
+  run_all(count, [&](std::size_t i) { work(scanners[i]); });
   for (ChunkScanner& scanner : scanners) {
     merge(result, scanner.found());
   }

@@ -40,7 +40,7 @@ Result<Records> load(const Store& store, const format::Inode& inode) {
   if (!first) {
     return records;
   }
-  PMEMFS_TRY(records.bytes, read_of(store, inode, first, kMaxXattrBlob));
+  PMEMFS_TRY(records.bytes, read_of(store, inode, first, kMaxBlob));
   XattrReader reader(records.bytes);
   while (const auto view = reader.next()) {
     records.views.push_back(*view);
@@ -109,7 +109,7 @@ class Drops {
 // Writes the records in place of the inode's present ones, whose blocks `drops` releases.
 Status replace_records(Change& change, format::Inode& inode, const std::vector<XattrView>& views,
                        Drops& drops) {
-  PMEMFS_CHECK(drops.add(BlockNo(inode.xattrs.load()), kMaxXattrBlob));
+  PMEMFS_CHECK(drops.add(BlockNo(inode.xattrs.load()), kMaxBlob));
   BlockNo first;
   if (!views.empty()) {
     PMEMFS_TRY(first, write_blob(change, owner_of(inode), inode.generation.load(), encode(views)));
@@ -214,7 +214,7 @@ Status release_xattrs(Change& change, const format::Inode& inode) {
   for (const XattrView& v : records.views) {
     PMEMFS_CHECK(drops.add(v.value_blob, format::kMaxXattrValue));
   }
-  PMEMFS_CHECK(drops.add(first, kMaxXattrBlob));
+  PMEMFS_CHECK(drops.add(first, kMaxBlob));
   return drops.release();
 }
 

@@ -12,11 +12,6 @@
 
 namespace pmemfs::store {
 
-// No blob of records is longer: as many names as listxattr(2) can return, each with a value that is
-// not in a blob of its own.
-inline constexpr std::size_t kMaxXattrBlob =
-    format::kMaxXattrTotal / 2 * (sizeof(format::XattrRecord) + 1 + format::kXattrInlineMax);
-
 // One record; views into the bytes that were read.
 struct XattrView {
   std::string_view name;

@@ -112,6 +112,8 @@ TEST_CASE("a blob that bites its tail is EUCLEAN") {
     f.region.poke(format::byte_off(first), &block, sizeof(block));
     CHECK(store::read_blob(f.fs->store(), InodeNo(5), 7, first, 1U << 20U).code() == EUCLEAN);
     CHECK(store::read_blob(f.fs->store(), InodeNo(5), 7, BlockNo(1), 1U << 20U).code() == EUCLEAN);
+    Change drop(f.fs->store());
+    CHECK(store::release_blob(drop, InodeNo(5), 7, first).code() == EUCLEAN);
   }
 }
 
