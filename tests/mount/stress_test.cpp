@@ -164,6 +164,31 @@ POSIX_CASE("stress: many writers at the same names leave a sound tree") {
   }
 }
 
+PMEMFS_CASE("stress: the kernel forgets inodes, handles and working directories stay good") {
+  make_file(place / "unlinked", "still here");
+  NEED_OK(sys::mkdir(place / "dir"));
+  const UniqueFd unlinked = open_file(place / "unlinked", O_RDWR);
+  const UniqueFd dir = open_file(place / "dir", O_RDONLY | O_DIRECTORY);
+  NEED_OK(sys::unlink(place / "unlinked"));
+  for (int round = 0; round < 5; ++round) {
+    for (int i = 0; i < 200; ++i) {
+      const std::string name = place / ("f" + std::to_string(i));
+      sys::unlink(name);
+      make_file(name, std::to_string(round * i));
+    }
+    const UniqueFd control = open_file("/proc/sys/vm/drop_caches", O_WRONLY);
+    CHECK(write_all(control.get(), "2"));  // inodes and names
+    for (int i = 0; i < 200; ++i) {
+      REQUIRE(content_of(place / ("f" + std::to_string(i))) == std::to_string(round * i));
+    }
+    CHECK(pread_some(unlinked.get(), 100, 0) == "still here");
+    CHECK(stat_of(unlinked.get()).st_nlink == 0);
+    EXPECT_OK(::mkdirat(dir.get(), std::to_string(round).c_str(), 0755));
+  }
+  CHECK(names_in(place / "dir").size() == 5);
+  check_links(place.path());
+}
+
 POSIX_CASE("stress: writers and readers of one file never see a torn record") {
   constexpr std::size_t kSize = 4096;
   const std::uint64_t rounds = number_from("PMEMFS_STRESS_OPS", kOperations);
