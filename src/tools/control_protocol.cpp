@@ -38,7 +38,7 @@ std::optional<std::string> LineSocket::read_line(std::size_t limit) {
   }
 }
 
-bool LineSocket::write_line(std::string line) {
+bool LineSocket::write_line(std::string line) const {
   line += '\n';
   for (std::size_t sent = 0; sent < line.size();) {
     const ssize_t n = ::send(fd_, line.data() + sent, line.size() - sent, MSG_NOSIGNAL);

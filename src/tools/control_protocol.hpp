@@ -35,7 +35,7 @@ class LineSocket {
   // is longer than `limit` bytes.
   std::optional<std::string> read_line(std::size_t limit);
   // False when the other side is gone.
-  bool write_line(std::string line);
+  bool write_line(std::string line) const;
 
  private:
   int fd_;

@@ -245,7 +245,7 @@ constexpr auto kTable = std::to_array<Entry>({
     value("durable_io", set_durable_io, "safe|fast", "path of write(2) to durable files (safe)"),
     word("no_passthrough", set_no_passthrough,
          "all data goes through the daemon; no direct mappings"),
-    value("threads", set_threads, "N", "threads that serve requests (by the processors)"),
+    value("threads", set_threads, "N", "most threads that serve requests (64)"),
     value("index_memory", set_index_memory, "SIZE", "memory for directory indexes (64M)"),
     value("idle_backing", set_idle_backing, "SECONDS",
           "how long a closed file stays registered (10)"),

@@ -36,7 +36,7 @@ struct MountOptions {
   DurableMax durable_max;
   bool durable_fast_io = false;
   bool passthrough = true;
-  unsigned threads = 0;                     // 0: chosen by the number of processors
+  unsigned threads = 0;                     // upper limit; 0: the edge chooses
   std::uint64_t index_memory = 64U << 20U;  // bytes for the indexes of directories
   unsigned idle_backing = 10;               // seconds that an idle file stays registered
   unsigned spin = 100;                      // longest busy wait for the next request, microseconds
