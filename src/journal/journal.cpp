@@ -52,8 +52,8 @@ void fill_last_line(LogBuffer& log) {
 
 std::size_t thread_number() {
   static std::atomic<std::size_t> next{0};
-  thread_local const std::size_t mine = next.fetch_add(1, std::memory_order_relaxed);
-  return mine;
+  thread_local std::size_t number = next.fetch_add(1, std::memory_order_relaxed);
+  return number;
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ void Transaction::apply() const {
   Region& region = journal_.region_;
   const std::byte* at = log_->data() + sizeof(LaneHeader);
   for (std::uint32_t i = 0; i < count_; ++i) {
-    LaneRecord record;
+    LaneRecord record{};
     std::memcpy(&record, at, sizeof(record));
     const ByteOff off(record.offset.load());
     const std::size_t n = record.length.load();

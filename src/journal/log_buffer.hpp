@@ -30,8 +30,8 @@ class LogBuffer {
 
  private:
   void grow(std::size_t needed) {
-    const std::size_t larger = std::max<std::size_t>({needed, 2 * capacity_, format::kBlockSize});
-    std::unique_ptr<std::byte[]> bytes(new std::byte[larger]);
+    const auto larger = std::max<std::size_t>({needed, 2 * capacity_, format::kBlockSize});
+    auto bytes = std::make_unique_for_overwrite<std::byte[]>(larger);
     std::copy_n(bytes_.get(), size_, bytes.get());
     bytes_ = std::move(bytes);
     capacity_ = larger;

@@ -53,7 +53,7 @@ bool for_each_record(const Committed& c, F&& f) {
     if (c.bytes - at < sizeof(LaneRecord)) {
       return false;
     }
-    LaneRecord record;
+    LaneRecord record{};
     std::memcpy(&record, c.records + at, sizeof(record));
     at += sizeof(record);
     const std::uint64_t length = record.length.load();
@@ -69,7 +69,7 @@ bool for_each_record(const Committed& c, F&& f) {
 // The transaction in a lane, if it is whole; counts what is not in the report.
 std::optional<Committed> read_lane(const Region& region, const Geometry& g, std::uint32_t lane,
                                    ReplayReport& report) {
-  LaneHeader header;
+  LaneHeader header{};
   const ByteOff off = lane_off(g, lane);
   std::memcpy(&header, region.data() + off.value, sizeof(header));
   if (header.sequence.load() == 0) {

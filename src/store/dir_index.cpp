@@ -83,16 +83,16 @@ void RoomMap::push_back(std::uint8_t run) {
 
 void RoomMap::set(std::size_t block, std::uint8_t run) {
   std::size_t i = block;
-  for (std::size_t l = 0; l < kLevels; ++l) {
-    if (levels_[l][i] == run) {
+  for (auto& level : levels_) {
+    if (level[i] == run) {
       return;
     }
-    levels_[l][i] = run;
+    level[i] = run;
     // The maximum of the group this one is in.
     const std::size_t first = i / kFanout * kFanout;
-    const std::size_t last = std::min(first + kFanout, levels_[l].size());
+    const std::size_t last = std::min(first + kFanout, level.size());
     for (std::size_t k = first; k < last; ++k) {
-      run = std::max(run, levels_[l][k]);
+      run = std::max(run, level[k]);
     }
     i /= kFanout;
   }

@@ -124,7 +124,7 @@ Status Directory::Impl::load(const Inode& dir) {
 }
 
 Status Directory::Impl::load_block(const Inode& dir, BlockNo physical) {
-  DirHeader header;
+  DirHeader header{};
   const std::byte* at = store.region().data() + format::byte_off(physical).value;
   std::memcpy(&header, at, sizeof(header));
   const Block block{physical, header.used.load(), header.heads.load()};
@@ -137,7 +137,7 @@ Status Directory::Impl::load_block(const Inode& dir, BlockNo physical) {
   }
   for (std::uint64_t heads = block.heads; heads != 0; heads &= heads - 1) {
     const auto slot = static_cast<std::uint32_t>(std::countr_zero(heads));
-    Dentry dentry;
+    Dentry dentry{};
     std::memcpy(&dentry, at + std::size_t{slot} * kDirSlotSize, sizeof(dentry));
     index.insert(dentry.hash.load(), position_of(blocks.size(), slot));
   }
@@ -150,7 +150,7 @@ std::optional<DirEntry> Directory::Impl::entry_at(std::uint32_t position) const 
   const Block& block = blocks[position / kDirSlots];
   const std::uint32_t slot = position % kDirSlots;
   const std::byte* at = slot_at(position);
-  Dentry dentry;
+  Dentry dentry{};
   std::memcpy(&dentry, at, sizeof(dentry));
   const std::uint32_t n = format::dentry_slots(dentry.name_len);
   if (dentry.name_len == 0 || slot + n > kDirSlots ||

@@ -255,7 +255,8 @@ void ExtentMap::touch(std::uint32_t id) {
 
 // Takes touched blocks without extents out of the chain. May touch their predecessors.
 void ExtentMap::unlink_empty(Change& change, Inode& inode) {
-  for (std::size_t i = 0; i < touched_.size(); ++i) {
+  // touch() appends while this runs: no range-based loop.
+  for (std::size_t i = 0; i < touched_.size(); ++i) {  // NOLINT(modernize-loop-convert)
     const std::uint32_t id = touched_[i];
     const Link link = chain_[id];
     if (taken(link.used) != 0) {
@@ -286,8 +287,7 @@ void ExtentMap::settle(Change& change, Inode& inode) {
       continue;
     }
     link.touched = false;
-    ExtentBlock header;
-    std::memset(&header, 0, offsetof(ExtentBlock, slots));
+    ExtentBlock header{};
     header.magic.store(format::kExtentMagic);
     header.owner = inode.ino;
     header.generation = inode.generation;

@@ -36,8 +36,8 @@ struct Store::Impl {
         table(r, layout, BlockNo(s.inode_root.load())),
         growable(s.kind.load() == static_cast<std::uint32_t>(format::RegionKind::kDirectory)) {}
 
-  // Makes the region larger, where it can grow, by at least `blocks`. ENOSPC.
-  Status grow(std::uint64_t blocks);
+  // Makes the region larger, where it can grow, by at least `wanted` blocks. ENOSPC.
+  Status grow(std::uint64_t wanted);
   // The blocks between the end of the filesystem and the end of the region become free.
   Status adopt_tail();
 

@@ -63,7 +63,7 @@ Result<IndexBlock> InodeTable::read_index(BlockNo block, std::uint32_t level) co
   if (!layout_.usable(block)) {
     return Error(EUCLEAN);
   }
-  IndexBlock copy;
+  IndexBlock copy{};
   std::memcpy(&copy, region_.data() + format::byte_off(block).value, sizeof(copy));
   if (copy.magic.load() != format::kIndexMagic || copy.level.load() != level ||
       !format::valid(copy)) {

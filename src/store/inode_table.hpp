@@ -65,7 +65,7 @@ class InodeTable {
 
   struct Place {
     BlockNo block;
-    std::uint32_t level;
+    std::uint32_t level = 0;
   };
 
   Result<Place> lowest(std::uint64_t ino) const;

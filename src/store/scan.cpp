@@ -46,7 +46,7 @@ class ChunkScanner {
   void scan_chunk(const Chunk& chunk) {
     InodeRun free;
     for (std::uint64_t i = chunk.first_ino == 0 ? 1 : 0; i < kInodesPerChunk; ++i) {
-      Inode inode;
+      Inode inode{};
       std::memcpy(&inode, at(chunk.block) + i * sizeof(inode), sizeof(inode));
       const std::uint64_t ino = chunk.first_ino + i;
       const SlotState state = slot_state(inode, ino);

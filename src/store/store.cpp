@@ -115,7 +115,7 @@ std::uint64_t Store::durable_bytes() const {
 
 Result<Inode> Store::inode(InodeNo ino) const {
   PMEMFS_TRY(const ByteOff slot, impl_->table.locate(ino));
-  Inode copy;
+  Inode copy{};
   std::memcpy(&copy, impl_->region.data() + slot.value, sizeof(copy));
   switch (slot_state(copy, ino.value)) {
     case SlotState::kFree:
@@ -146,7 +146,7 @@ Status Store::for_each_inode(const std::function<void(const Inode&)>& visit,
   visitor.chunk = [&](std::uint64_t first, BlockNo chunk) {
     overrun |= !spend(format::kChunkBlocks);
     for (std::uint64_t i = first == 0 ? 1 : 0; !overrun && i < format::kInodesPerChunk; ++i) {
-      Inode copy;
+      Inode copy{};
       std::memcpy(&copy, impl_->region.data() + format::byte_off(chunk, i * sizeof(copy)).value,
                   sizeof(copy));
       const SlotState state = slot_state(copy, first + i);

@@ -8,7 +8,7 @@ std::optional<XattrView> XattrReader::next() {
   if (rest_.empty()) {
     return std::nullopt;
   }
-  format::XattrRecord record;
+  format::XattrRecord record{};
   damaged_ = true;  // until proven otherwise
   if (rest_.size() < sizeof(record)) {
     rest_ = {};
