@@ -1,4 +1,6 @@
 // The daemon from its start to its end.
+#include <unistd.h>
+
 #include <sys/mount.h>
 #include <sys/wait.h>
 
@@ -111,8 +113,14 @@ TEST_CASE("umount(2) alone: the next mount waits for the last daemon") {
 
 TEST_CASE("in the foreground it logs to stderr and ends with the unmount") {
   const Mount mount({});
-  CHECK(mount.log().find("emulated region") != std::string::npos);
-  CHECK(mount.log().find("is mounted on") != std::string::npos);
+  const auto says = [&mount](const char* words) {
+    for (int i = 0; i < 500 && mount.log().find(words) == std::string::npos; i++) {
+      ::usleep(10'000);  // the mount point answers before the line is written
+    }
+    return mount.log().find(words) != std::string::npos;
+  };
+  CHECK(says("emulated region"));
+  CHECK(says("is mounted on"));
 }
 
 TEST_CASE("the region and the mount point may be given relative to the working folder") {
