@@ -142,7 +142,7 @@ TEST_CASE("durable_max: what would pin more is EDQUOT and changes nothing") {
 
 TEST_CASE("durable_max: by percent of the region, and files made in durable directories count") {
   on_each(only(Kind::kFile), [](Kind kind) {
-    const Mount mount(MountSpec{kind, "allow_other,durable_max=10%"});  // about 25 MiB
+    const Mount mount(MountSpec{kind, "allow_other,durable_max=10%", "256M"});  // about 25 MiB
     NEED_OK(sys::mkdir(mount / "dir"));
     NEED_OK(set_durable(mount / "dir"));
     const UniqueFd fd = open_file(mount / "dir/file", O_CREAT | O_RDWR);

@@ -82,8 +82,8 @@ POSIX_CASE("link: its refusals") {
 }
 
 POSIX_CASE("link: 65 000 links, one more is EMLINK") {
-  if (!place.is_pmemfs() && !place.is_plain(kExt4Magic)) {
-    return;  // tmpfs knows no limit
+  if (place.kind() == Kind::kDirectory || (!place.is_pmemfs() && !place.is_plain(kExt4Magic))) {
+    return;  // names are the same on both kinds of region; tmpfs knows no limit
   }
   make_file(place / "one");
   const std::string base = place / "l";

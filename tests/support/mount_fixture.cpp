@@ -323,7 +323,8 @@ Mount& shared_mount(Kind kind) {
   std::unique_ptr<Mount>& mount = shared_mounts().at(static_cast<std::size_t>(kind));
   if (!mount || !mount->alive()) {
     mount.reset();
-    mount = std::make_unique<Mount>(MountSpec{kind});
+    const std::string size = environment("PMEMFS_TEST_REGION_SIZE");
+    mount = std::make_unique<Mount>(MountSpec{kind, "allow_other", size.empty() ? "256M" : size});
   }
   return *mount;
 }

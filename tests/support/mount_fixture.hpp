@@ -4,7 +4,7 @@
 //
 // POSIX_CASE runs on both kinds of region, on one mount for the whole program, each time in a fresh directory. With
 // PMEMFS_TEST_DIR=<dir> it runs in that directory instead, without mounting: a local filesystem is the oracle.
-// PMEMFS_TEST_KIND=directory|file restricts the kinds.
+// PMEMFS_TEST_KIND=directory|file restricts the kinds, PMEMFS_TEST_REGION_SIZE sizes the file region of that one mount.
 
 #include <sys/types.h>
 
@@ -31,7 +31,7 @@ const char* name_of(Kind kind);
 struct MountSpec {
   Kind kind = Kind::kDirectory;
   std::string options = "allow_other";
-  std::string region_size = "256M";  // of a file region
+  std::string region_size = "64M";   // of a file region
   std::string host_size = {};        // of a tmpfs of its own to build the region on; empty: /dev/shm itself
 };
 
