@@ -42,7 +42,7 @@ std::unique_ptr<region::RegionHandle> make_region(const MkfsOptions& options) {
 
 // A former region's backing files go; what is not of pmemfs stays and is said.
 void prepare_data(const region::RegionHandle& handle) {
-  const std::string path = handle.path();
+  const std::string& path = handle.path();
   require(backing::make_layout(handle.data_fd()), path, "cannot prepare its data directory");
   auto host = backing::HostDir::open_at(handle.data_fd(), false);
   if (!host) {

@@ -39,7 +39,7 @@ std::string find_daemon() {
     }
   }
   for (const std::string& folder : folders) {
-    const std::string path = folder + "/" + kDaemon;
+    std::string path = folder + "/" + kDaemon;
     if (::access(path.c_str(), X_OK) == 0) {
       return path;
     }

@@ -1,10 +1,10 @@
 #include "tools/region_access.hpp"
 
 #include <fmt/format.h>
-#include <signal.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 
 #include "base/crc32c.hpp"

@@ -24,7 +24,7 @@ std::unique_ptr<region::RegionHandle> open_region(const std::string& path, bool 
                                                   unsigned wait_seconds);
 
 struct CheckedSuperblock {
-  format::Superblock superblock;
+  format::Superblock superblock{};
   bool used_second = false;
 };
 

@@ -8,11 +8,14 @@
 namespace pmemfs::tools {
 namespace {
 
+constexpr int kEnd = SIGUSR1;  // ends the waiting thread
+
 sigset_t stop_set() {
   sigset_t set;
   ::sigemptyset(&set);
   ::sigaddset(&set, SIGTERM);
   ::sigaddset(&set, SIGINT);
+  ::sigaddset(&set, kEnd);
   return set;
 }
 
@@ -30,13 +33,15 @@ StopSignals::StopSignals(std::function<void()> stop)
     : stop_(std::move(stop)), thread_([this] {
         const sigset_t set = stop_set();
         for (int number = 0; ::sigwait(&set, &number) == 0 && !done_;) {
-          stop_();
+          if (number != kEnd) {
+            stop_();
+          }
         }
       }) {}
 
 StopSignals::~StopSignals() {
   done_ = true;
-  ::pthread_kill(thread_.native_handle(), SIGTERM);
+  ::pthread_kill(thread_.native_handle(), kEnd);
   thread_.join();
 }
 

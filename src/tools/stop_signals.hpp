@@ -6,8 +6,8 @@
 
 namespace pmemfs::tools {
 
-// Signals of the daemon: SIGTERM and SIGINT ask for an orderly end, SIGPIPE, SIGIO and SIGHUP mean
-// nothing.
+// Signals of the daemon: SIGTERM and SIGINT ask for an orderly end, SIGPIPE, SIGIO, SIGHUP and
+// SIGUSR1 mean nothing.
 //
 // Called before there are other threads: from then on only StopSignals takes the first two.
 void block_stop_signals();

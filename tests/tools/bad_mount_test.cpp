@@ -21,7 +21,7 @@ namespace {
 
 // A region and a mount point in a folder of their own; unmounted at the end if a test went wrong.
 struct Stage {
-  TempDir dir{kTmpfs};
+  TempDir dir{scratch()};
   std::string region = dir / "region";
   std::string point = dir / "mnt";
 

@@ -19,9 +19,10 @@
 
 namespace pmemfs::test {
 
-// A region and a mount point, used through the helpers as mount(8) does.
+// A region and a mount point, used through the helpers as mount(8) does. They lie in the scratch
+// folder, so that a test that is killed leaves nothing mounted.
 struct HelperStage {
-  TempDir dir{kTmpfs};
+  TempDir dir{scratch()};
   std::string region = dir / "region";
   std::string point = dir / "mnt";
 

@@ -59,10 +59,10 @@ TEST_CASE("SIGTERM and SIGINT unmount and close in order") {
   }
 }
 
-TEST_CASE("SIGHUP, SIGPIPE and SIGIO do nothing") {
+TEST_CASE("SIGHUP, SIGPIPE, SIGIO and SIGUSR1 do nothing") {
   HelperStage stage;
   stage.mount();
-  for (const int number : {SIGHUP, SIGPIPE, SIGIO}) {
+  for (const int number : {SIGHUP, SIGPIPE, SIGIO, SIGUSR1}) {
     ::kill(stage.daemon(), number);
   }
   write_file(stage.point + "/f", "x");
