@@ -25,10 +25,15 @@ int create(const std::string& path, mode_t mode) {
 
 TEST_CASE("the test's own ACL encoder agrees with setfacl's bytes") {
   // What `setfacl -m u:2001:rw file` stores.
-  const std::string bytes("\2\0\0\0\1\0\6\0\xff\xff\xff\xff\2\0\6\0\xd1\7\0\0\4\0\4\0\xff\xff\xff\xff\x10\0\6\0"
-                          "\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff", 44);
+  const std::string bytes(
+      "\2\0\0\0\1\0\6\0\xff\xff\xff\xff\2\0\6\0\xd1\7\0\0\4\0\4\0\xff\xff\xff\xff\x10\0\6\0"
+      "\xff\xff\xff\xff\x20\0\0\0\xff\xff\xff\xff",
+      44);
   CHECK((acl(kNamed) == bytes));
-  CHECK((encode_acl({{AclTag::kUserObj, 6}, {AclTag::kUser, 6, 2001}, {AclTag::kGroupObj, 4}, {AclTag::kMask, 6},
+  CHECK((encode_acl({{AclTag::kUserObj, 6},
+                     {AclTag::kUser, 6, 2001},
+                     {AclTag::kGroupObj, 4},
+                     {AclTag::kMask, 6},
                      {AclTag::kOther, 0}}) == bytes));
   CHECK(decode_acl(bytes) == kNamed);
 }
@@ -39,7 +44,8 @@ POSIX_CASE("acl: what is set is what is found, and the mode shows the mask") {
   EXPECT_OK(set_acl(place / "file", kNamed));
   CHECK(acl_of(place / "file") == kNamed);
   CHECK(mode_of(place / "file") == 0660);
-  EXPECT_OK(set_acl(place / "file", "u::rwx u:2001:r-- u:2002:--- g::r-- g:3000:rwx m::rwx o::r--"));
+  EXPECT_OK(
+      set_acl(place / "file", "u::rwx u:2001:r-- u:2002:--- g::r-- g:3000:rwx m::rwx o::r--"));
   CHECK(acl_of(place / "file") == "u::rwx u:2001:r-- u:2002:--- g::r-- g:3000:rwx m::rwx o::r--");
   CHECK(mode_of(place / "file") == 0774);
   CHECK(xattr_names_of(place / "file") == std::vector<std::string>{kAccessAcl});
@@ -163,7 +169,8 @@ POSIX_CASE("acl: what is malformed or misplaced is refused and changes nothing")
   EXPECT_ERRNO(EINVAL, set_acl(place / "file", "u::rw- u:2001:rw- g::r-- o::---"));  // no mask
   EXPECT_ERRNO(EINVAL, set_acl(place / "file", "u::rw- g::r--"));
   EXPECT_ERRNO(EINVAL, set_acl(place / "file", "u::rw- g::r-- u:5:r-- m::r-- o::---"));
-  EXPECT_ERRNO(EOPNOTSUPP, sys::setxattr(place / "file", kAccessAcl, "garbage, a version nobody knows"));
+  EXPECT_ERRNO(EOPNOTSUPP,
+               sys::setxattr(place / "file", kAccessAcl, "garbage, a version nobody knows"));
   EXPECT_ERRNO(EINVAL, sys::setxattr(place / "file", kAccessAcl, "x"));
   EXPECT_ERRNO(EOPNOTSUPP, sys::setxattr(place / "file", kAccessAcl, std::string("\1\0\0\0", 4)));
   EXPECT_ERRNO(EACCES, set_acl(place / "file", kNamed, kDefaultAcl));
@@ -177,7 +184,8 @@ POSIX_CASE("acl: only the owner sets one, and sgid goes with a foreign group") {
   EXPECT_ERRNO_AS(kAlice, EPERM, set_acl(place / "file", kNamed));
   NEED_OK(sys::lchown(place / "file", kAlice.uid, 3000));
   NEED_OK(sys::chmod(place / "file", 02775));
-  EXPECT_OK_AS((User{2001, 2001, {3000}}), set_acl(place / "file", "u::rwx u:2002:r-- g::r-x m::rwx o::r-x"));
+  EXPECT_OK_AS((User{2001, 2001, {3000}}),
+               set_acl(place / "file", "u::rwx u:2002:r-- g::r-x m::rwx o::r-x"));
   CHECK(mode_of(place / "file") == 02775);
   EXPECT_OK_AS(kAlice, set_acl(place / "file", "u::rwx u:2002:r-- g::r-x m::rwx o::r-x"));
   CHECK(mode_of(place / "file") == 0775);
@@ -207,7 +215,8 @@ POSIX_CASE("acl: setting one moves ctime; chown keeps it") {
   tick();
   NEED_OK(set_acl(place / "file", kNamed));
   const struct stat after = stat_of(place / "file");
-  CHECK((after.st_ctim.tv_sec > before.st_ctim.tv_sec || after.st_ctim.tv_nsec > before.st_ctim.tv_nsec));
+  CHECK((after.st_ctim.tv_sec > before.st_ctim.tv_sec ||
+         after.st_ctim.tv_nsec > before.st_ctim.tv_nsec));
   CHECK(after.st_mtim.tv_nsec == before.st_mtim.tv_nsec);
   EXPECT_OK(sys::lchown(place / "file", 9, 9));
   CHECK(acl_of(place / "file") == kNamed);

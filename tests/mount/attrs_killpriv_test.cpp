@@ -1,4 +1,5 @@
-// suid, sgid and security.capability go away when another user changes the file: missing that is a privilege escalation.
+// suid, sgid and security.capability go away when another user changes the file: missing that is a
+// privilege escalation.
 
 #include <linux/capability.h>
 #include <sys/mman.h>
@@ -13,26 +14,49 @@ struct Change {
   int (*make)(const std::string& path);
 };
 
-UniqueFd writer(const std::string& path) { return UniqueFd(sys::open(path, O_RDWR)); }
+UniqueFd writer(const std::string& path) {
+  return UniqueFd(sys::open(path, O_RDWR));
+}
 
 const std::vector<Change>& changes() {
   static const std::vector<Change> all{
       {"write",
-       [](const std::string& p) { return static_cast<int>(::write(writer(p).get(), "x", 1)); }},
+       [](const std::string& p) {
+         return static_cast<int>(::write(writer(p).get(), "x", 1));
+       }},
       {"append",
        [](const std::string& p) {
-         return static_cast<int>(::write(UniqueFd(sys::open(p, O_WRONLY | O_APPEND)).get(), "x", 1));
+         return static_cast<int>(
+             ::write(UniqueFd(sys::open(p, O_WRONLY | O_APPEND)).get(), "x", 1));
        }},
       {"pwrite past the end",
-       [](const std::string& p) { return static_cast<int>(::pwrite(writer(p).get(), "x", 1, 9999)); }},
-      {"truncate", [](const std::string& p) { return sys::truncate(p, 3); }},
-      {"truncate up", [](const std::string& p) { return sys::truncate(p, 300); }},
-      {"ftruncate", [](const std::string& p) { return ::ftruncate(writer(p).get(), 3); }},
+       [](const std::string& p) {
+         return static_cast<int>(::pwrite(writer(p).get(), "x", 1, 9999));
+       }},
+      {"truncate",
+       [](const std::string& p) {
+         return sys::truncate(p, 3);
+       }},
+      {"truncate up",
+       [](const std::string& p) {
+         return sys::truncate(p, 300);
+       }},
+      {"ftruncate",
+       [](const std::string& p) {
+         return ::ftruncate(writer(p).get(), 3);
+       }},
       {"open O_TRUNC",
-       [](const std::string& p) { return UniqueFd(sys::open(p, O_WRONLY | O_TRUNC)).get(); }},
+       [](const std::string& p) {
+         return UniqueFd(sys::open(p, O_WRONLY | O_TRUNC)).get();
+       }},
       {"open O_CREAT|O_TRUNC",
-       [](const std::string& p) { return UniqueFd(sys::open(p, O_CREAT | O_WRONLY | O_TRUNC)).get(); }},
-      {"fallocate", [](const std::string& p) { return ::fallocate(writer(p).get(), 0, 0, 9999); }},
+       [](const std::string& p) {
+         return UniqueFd(sys::open(p, O_CREAT | O_WRONLY | O_TRUNC)).get();
+       }},
+      {"fallocate",
+       [](const std::string& p) {
+         return ::fallocate(writer(p).get(), 0, 0, 9999);
+       }},
       {"copy_file_range",
        [](const std::string& p) {
          off64_t from = 0;
@@ -128,7 +152,8 @@ POSIX_CASE("killpriv: a write removes security.capability, whoever writes") {
       INFO(change.what << " by " << user.uid);
       const std::string file = open_to_all(place, 0777);
       NEED_OK(sys::setxattr(file, "security.capability", capability()));
-      CHECK(sys::getxattr(file, "security.capability") == static_cast<ssize_t>(capability().size()));
+      CHECK(sys::getxattr(file, "security.capability") ==
+            static_cast<ssize_t>(capability().size()));
       EXPECT_OK_AS(user, change.make(file));
       EXPECT_ERRNO(ENODATA, sys::getxattr(file, "security.capability"));
     }
@@ -145,7 +170,8 @@ POSIX_CASE("killpriv: chown removes security.capability") {
 PMEMFS_CASE("killpriv: durable files too, whose writes go through the daemon") {
   for (const Change& change : changes()) {
     if (std::string_view(change.what).find("TRUNC") != std::string_view::npos ||
-        std::string_view(change.what) == "truncate" || std::string_view(change.what) == "ftruncate") {
+        std::string_view(change.what) == "truncate" ||
+        std::string_view(change.what) == "ftruncate") {
       continue;  // shrinks, which a durable file refuses
     }
     INFO(change.what);

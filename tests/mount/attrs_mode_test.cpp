@@ -91,7 +91,8 @@ POSIX_CASE("chown: clears suid and sgid of what is executable, also for root") {
     const std::string name = by_root ? "root" : "alice";
     const std::string file = alices_file(place, name, 06755);
     const auto chown = [&](uid_t uid, gid_t gid) {
-      return as_user(by_root ? User{} : kAliceWithGroup, [&] { return error_of(sys::lchown(file, uid, gid)); });
+      return as_user(by_root ? User{} : kAliceWithGroup,
+                     [&] { return error_of(sys::lchown(file, uid, gid)); });
     };
     CHECK(chown(static_cast<uid_t>(-1), 3000) == Errno{});
     CHECK(mode_of(file) == 0755);
@@ -114,8 +115,10 @@ POSIX_CASE("umask: of all that makes inodes") {
     const std::string suffix = std::to_string(mask);
     EXPECT_OK(with_umask(mask, [&] { return create(place / ("f" + suffix), 0666); }));
     EXPECT_OK(with_umask(mask, [&] { return sys::mkdir(place / ("d" + suffix), 0777); }));
-    EXPECT_OK(with_umask(mask, [&] { return sys::mknod(place / ("p" + suffix), S_IFIFO | 0666U); }));
-    EXPECT_OK(with_umask(mask, [&] { return sys::mknod(place / ("r" + suffix), S_IFREG | 04777U); }));
+    EXPECT_OK(
+        with_umask(mask, [&] { return sys::mknod(place / ("p" + suffix), S_IFIFO | 0666U); }));
+    EXPECT_OK(
+        with_umask(mask, [&] { return sys::mknod(place / ("r" + suffix), S_IFREG | 04777U); }));
     CHECK(mode_of(place / ("f" + suffix)) == (0666U & ~mask));
     CHECK(mode_of(place / ("d" + suffix)) == (0777U & ~mask));
     CHECK(mode_of(place / ("p" + suffix)) == (0666U & ~mask));

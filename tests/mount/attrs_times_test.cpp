@@ -72,7 +72,8 @@ POSIX_CASE("times: NOW and OMIT") {
   EXPECT_OK(set_times(place / "file", kNow, kNow));
   const struct stat both = stat_of(place / "file");
   CHECK(operator_equal(both.st_atim, both.st_mtim));
-  CHECK(moved_by(place / "file", [&] { NEED_OK(set_times(place / "file", kOmit, kOmit)); }).empty());
+  CHECK(
+      moved_by(place / "file", [&] { NEED_OK(set_times(place / "file", kOmit, kOmit)); }).empty());
   EXPECT_ERRNO(EINVAL, set_times(place / "file", {0, 1'000'000'000}, {0, 0}));
   EXPECT_ERRNO(EINVAL, set_times(place / "file", {0, 0}, {0, -1}));
   EXPECT_ERRNO(ENOENT, set_times(place / "missing", kNow, kNow));
@@ -202,7 +203,8 @@ POSIX_CASE("times: statx tells when a file was born") {
   make_file(place / "file");
   const auto birth = [&](const char* name) {
     struct statx stx {};
-    NEED_OK(::statx(AT_FDCWD, (place / name).c_str(), AT_SYMLINK_NOFOLLOW, STATX_BTIME | STATX_BASIC_STATS, &stx));
+    NEED_OK(::statx(AT_FDCWD, (place / name).c_str(), AT_SYMLINK_NOFOLLOW,
+                    STATX_BTIME | STATX_BASIC_STATS, &stx));
     CHECK((stx.stx_mask & STATX_BTIME) != 0);
     return timespec{stx.stx_btime.tv_sec, stx.stx_btime.tv_nsec};
   };

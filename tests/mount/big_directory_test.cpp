@@ -1,4 +1,5 @@
-// Directories of many entries, and reading them while they change. PMEMFS_BIG_DIRECTORY sets the number of entries.
+// Directories of many entries, and reading them while they change. PMEMFS_BIG_DIRECTORY sets the
+// number of entries.
 
 #include <sys/syscall.h>
 
@@ -23,11 +24,14 @@ Stream stream_of(const std::string& dir) {
   return stream;
 }
 
-std::string name_of_entry(std::uint64_t i) { return "entry-" + std::to_string(i); }
+std::string name_of_entry(std::uint64_t i) {
+  return "entry-" + std::to_string(i);
+}
 
 void fill(const std::string& dir, std::uint64_t count, const char* prefix = "/entry-") {
   for (std::uint64_t i = 0; i < count; ++i) {
-    REQUIRE(sys::mknod(dir + prefix + std::to_string(i), (i % 16 == 0 ? S_IFREG : S_IFIFO) | 0644U) == 0);
+    REQUIRE(sys::mknod(dir + prefix + std::to_string(i),
+                       (i % 16 == 0 ? S_IFREG : S_IFIFO) | 0644U) == 0);
   }
 }
 
@@ -59,12 +63,14 @@ void check_stayers(const std::map<std::string, int>& seen, int count) {
 Errno disturb(const std::string& dir, std::uint64_t seed) {
   Random random(seed);
   for (;;) {
-    const std::string name = dir + "/move" + std::to_string(seed) + "-" + std::to_string(random.below(2000));
+    const std::string name =
+        dir + "/move" + std::to_string(seed) + "-" + std::to_string(random.below(2000));
     if (sys::unlink(name) < 0 && sys::mknod(name, S_IFIFO | 0644U) < 0) {
       return Errno{errno};
     }
     if (random.one_in(5)) {
-      sys::rename(name, dir + "/move" + std::to_string(seed) + "-" + std::to_string(random.below(2000)));
+      sys::rename(name,
+                  dir + "/move" + std::to_string(seed) + "-" + std::to_string(random.below(2000)));
     }
   }
 }
@@ -77,7 +83,8 @@ POSIX_CASE("big directory: every entry once, found by name, and gone when remove
   const std::string dir = place / "big";
   NEED_OK(sys::mkdir(dir));
   for (std::uint64_t i = 0; i < count; ++i) {
-    REQUIRE(sys::mknod(dir + "/" + name_of_entry(i), (i % 16 == 0 ? S_IFREG : S_IFIFO) | 0644U) == 0);
+    REQUIRE(sys::mknod(dir + "/" + name_of_entry(i), (i % 16 == 0 ? S_IFREG : S_IFIFO) | 0644U) ==
+            0);
     if (i % 10'000 == 0) {
       note_progress();
     }

@@ -11,12 +11,20 @@ constexpr off_t kKiB = 1024;
 constexpr off_t kBlock = 64 * kKiB;  // large enough for every filesystem's idea of a hole
 constexpr int kPunch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
-std::string zeros(off_t size) { return std::string(static_cast<std::size_t>(size), '\0'); }
-std::string some(off_t size, std::uint64_t seed) { return pattern(static_cast<std::size_t>(size), seed); }
+std::string zeros(off_t size) {
+  return std::string(static_cast<std::size_t>(size), '\0');
+}
+std::string some(off_t size, std::uint64_t seed) {
+  return pattern(static_cast<std::size_t>(size), seed);
+}
 
-UniqueFd new_file(const Place& place) { return open_file(place / "file", O_CREAT | O_RDWR); }
+UniqueFd new_file(const Place& place) {
+  return open_file(place / "file", O_CREAT | O_RDWR);
+}
 
-blkcnt_t blocks(const UniqueFd& fd) { return stat_of(fd.get()).st_blocks; }
+blkcnt_t blocks(const UniqueFd& fd) {
+  return stat_of(fd.get()).st_blocks;
+}
 
 }  // namespace
 
@@ -96,8 +104,12 @@ POSIX_CASE("fallocate: PUNCH_HOLE, aligned or not") {
   CHECK((pread_some(fd.get(), 9 * kBlock, 0) == model));
   NEED_OK(::fsync(fd.get()));
   CHECK(::lseek(fd.get(), 0, SEEK_HOLE) == 2 * kBlock);
-  for (const auto& [off, size] : {std::pair<off_t, off_t>{1, 1}, {4095, 2}, {kBlock + 100, 5000}, {5 * kBlock - 1, kBlock + 2},
-                                  {8 * kBlock - 10, 100}, {9 * kBlock, kBlock}}) {
+  for (const auto& [off, size] : {std::pair<off_t, off_t>{1, 1},
+                                  {4095, 2},
+                                  {kBlock + 100, 5000},
+                                  {5 * kBlock - 1, kBlock + 2},
+                                  {8 * kBlock - 10, 100},
+                                  {9 * kBlock, kBlock}}) {
     INFO(off << " + " << size);
     EXPECT_OK(::fallocate(fd.get(), kPunch, off, size));
     for (off_t i = off; i < std::min(off + size, 8 * kBlock); ++i) {

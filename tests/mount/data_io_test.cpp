@@ -17,7 +17,9 @@ constexpr std::size_t kMiB = 1U << 20U;
 constexpr off_t kTiB = off_t{1} << 40;
 constexpr off_t kMaxSize = 16 * kTiB;
 
-std::string zeros(std::size_t size) { return std::string(size, '\0'); }
+std::string zeros(std::size_t size) {
+  return std::string(size, '\0');
+}
 
 }  // namespace
 
@@ -25,7 +27,8 @@ POSIX_CASE("data: what is written is read, at all alignments") {
   const UniqueFd fd = open_file(place / "file", O_CREAT | O_RDWR);
   std::string model;
   std::uint64_t seed = 1;
-  for (const std::size_t off : {0U, 1U, 4095U, 4096U, 4097U, 65'535U, 131'072U, 131'073U, 1'000'003U}) {
+  for (const std::size_t off :
+       {0U, 1U, 4095U, 4096U, 4097U, 65'535U, 131'072U, 131'073U, 1'000'003U}) {
     for (const std::size_t size : {1U, 511U, 4096U, 4097U, 100'001U}) {
       const std::string data = pattern(size, seed++);
       CHECK(pwrite_all(fd.get(), data, static_cast<off_t>(off)));
@@ -85,7 +88,8 @@ POSIX_CASE("data: vectors, file position and modes of opening") {
 POSIX_CASE("data: truncate down and up shows zeros, never the old bytes") {
   const UniqueFd fd = open_file(place / "file", O_CREAT | O_RDWR);
   const std::string data = pattern(20'000, 3);
-  for (const off_t cut : {off_t{0}, off_t{1}, off_t{4095}, off_t{4096}, off_t{4097}, off_t{10'000}, off_t{19'999}}) {
+  for (const off_t cut :
+       {off_t{0}, off_t{1}, off_t{4095}, off_t{4096}, off_t{4097}, off_t{10'000}, off_t{19'999}}) {
     INFO("cut at " << cut);
     NEED_OK(::ftruncate(fd.get(), 0));
     CHECK(pwrite_all(fd.get(), data, 0));
@@ -187,7 +191,8 @@ POSIX_CASE("data: copy_file_range") {
   }
   CHECK(in == 201'000);
   CHECK(out == 205'000);
-  CHECK((pread_some(to.get(), 400'000, 0) == pattern(10, 1) + zeros(4990) + data.substr(1000, 200'000)));
+  CHECK((pread_some(to.get(), 400'000, 0) ==
+         pattern(10, 1) + zeros(4990) + data.substr(1000, 200'000)));
   in = 300'000;
   CHECK(::copy_file_range(from.get(), &in, to.get(), &out, 10, 0) == 0);
   in = 299'990;
@@ -271,7 +276,9 @@ POSIX_CASE("data: RLIMIT_FSIZE cuts writes and refuses growth") {
     });
   };
   const std::string data = pattern(20'000, 1);
-  CHECK(limited([&](int fd) { return Errno{::write(fd, data.data(), data.size()) == 10'000 ? 0 : 1}; }) == Errno{});
+  CHECK(limited([&](int fd) {
+          return Errno{::write(fd, data.data(), data.size()) == 10'000 ? 0 : 1};
+        }) == Errno{});
   CHECK(stat_of(place / "file").st_size == 10'000);
   CHECK(limited([&](int fd) { return error_of(::pwrite(fd, "x", 1, 10'000)); }) == Errno{EFBIG});
   CHECK(limited([&](int fd) { return error_of(::ftruncate(fd, 10'001)); }) == Errno{EFBIG});
@@ -281,7 +288,8 @@ POSIX_CASE("data: RLIMIT_FSIZE cuts writes and refuses growth") {
 
 POSIX_CASE("data: far offsets") {
   const UniqueFd fd = open_file(place / "file", O_CREAT | O_RDWR);
-  for (const off_t off : {off_t{1} << 31, (off_t{1} << 32) - 100, off_t{1} << 32, kTiB, 15 * kTiB}) {
+  for (const off_t off :
+       {off_t{1} << 31, (off_t{1} << 32) - 100, off_t{1} << 32, kTiB, 15 * kTiB}) {
     INFO("offset " << off);
     CHECK(pwrite_all(fd.get(), "far", off));
     CHECK(stat_of(fd.get()).st_size == off + 3);

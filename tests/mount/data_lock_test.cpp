@@ -47,7 +47,8 @@ POSIX_CASE("locks: POSIX locks between processes, by range") {
           if (::fcntl(own.get(), F_GETLK, &query) < 0) {
             return Errno{errno};
           }
-          return Errno{query.l_type == F_RDLCK && query.l_pid == holder && query.l_start == 10 ? 0 : 1};
+          return Errno{query.l_type == F_RDLCK && query.l_pid == holder && query.l_start == 10 ? 0
+                                                                                               : 1};
         }) == Errno{});
   // Closing any handle of the file drops the process's locks: POSIX's trap.
   static_cast<void>(open_file(place / "file", O_RDONLY));

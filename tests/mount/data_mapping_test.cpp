@@ -28,7 +28,9 @@ class Mapping {
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
   [[nodiscard]] char* data() const { return data_; }
-  [[nodiscard]] std::string text(std::size_t off, std::size_t size) const { return {data_ + off, size}; }
+  [[nodiscard]] std::string text(std::size_t off, std::size_t size) const {
+    return {data_ + off, size};
+  }
 
  private:
   char* data_ = nullptr;

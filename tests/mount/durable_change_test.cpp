@@ -1,4 +1,5 @@
-// SEMANTICS rows from "ftruncate to the same size" to "chmod …": what a durable file does when it is changed.
+// SEMANTICS rows from "ftruncate to the same size" to "chmod …": what a durable file does when it
+// is changed.
 
 #include "mount/durable_support.hpp"
 #include "support/mount_acl.hpp"
@@ -27,7 +28,8 @@ void check_unchanged_by(const std::string& path, Call call) {
 }
 
 MountSpec small(Kind kind) {
-  return kind == Kind::kFile ? MountSpec{kind, "allow_other", "64M"} : MountSpec{kind, "allow_other", "", "96M"};
+  return kind == Kind::kFile ? MountSpec{kind, "allow_other", "64M"}
+                             : MountSpec{kind, "allow_other", "", "96M"};
 }
 
 }  // namespace
@@ -103,7 +105,8 @@ TEST_CASE("write inside EOF: in place, on a full filesystem too") {
     }
     EXPECT_OK(::fsync(fd.get()));
     for (std::uint64_t i = 0; i < 16; ++i) {
-      CHECK((pread_some(fd.get(), 100'000, static_cast<off_t>(i * 262'144 + i)) == pattern(100'000, i)));
+      CHECK((pread_some(fd.get(), 100'000, static_cast<off_t>(i * 262'144 + i)) ==
+             pattern(100'000, i)));
     }
     CHECK(layout_of(file) == layout);
     EXPECT_ERRNO(ENOSPC, ::ftruncate(fd.get(), 1 << 29));
@@ -159,8 +162,10 @@ PMEMFS_CASE("fallocate PUNCH_HOLE") {
   const std::string file = durable_file(place / "file");
   const UniqueFd fd = open_file(file, O_RDWR);
   check_unchanged_by(file, [&] {
-    EXPECT_ERRNO(EOPNOTSUPP, ::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
-    EXPECT_ERRNO(EOPNOTSUPP, ::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100, 10));
+    EXPECT_ERRNO(EOPNOTSUPP,
+                 ::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096));
+    EXPECT_ERRNO(EOPNOTSUPP,
+                 ::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100, 10));
   });
 }
 
@@ -170,9 +175,11 @@ PMEMFS_CASE("fallocate ZERO_RANGE: zeros exactly where asked, nothing moves") {
   const std::string layout = layout_of(file);
   const blkcnt_t blocks = stat_of(file).st_blocks;
   std::string expected = pattern(kSize, 1);
-  for (const auto& [off, size] : {std::pair<off_t, off_t>{1, 1}, {5000, 9000}, {16'384, 8192}, {kSize - 7, 7}}) {
+  for (const auto& [off, size] :
+       {std::pair<off_t, off_t>{1, 1}, {5000, 9000}, {16'384, 8192}, {kSize - 7, 7}}) {
     EXPECT_OK(::fallocate(fd.get(), FALLOC_FL_ZERO_RANGE, off, size));
-    expected.replace(static_cast<std::size_t>(off), static_cast<std::size_t>(size), static_cast<std::size_t>(size), '\0');
+    expected.replace(static_cast<std::size_t>(off), static_cast<std::size_t>(size),
+                     static_cast<std::size_t>(size), '\0');
     CHECK((content_of(file) == expected));
   }
   CHECK(layout_of(file) == layout);

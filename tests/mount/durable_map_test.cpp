@@ -11,7 +11,8 @@ DIRECTORY_CASE("mmap shared: the backing file itself, coherent with read and wri
   REQUIRE(map.error() == Errno{});
   for (std::size_t i = 0; i < 16; ++i) {
     map.store(i * kPage + i, "store " + std::to_string(i));
-    CHECK(pread_some(fd.get(), 7, static_cast<off_t>(i * kPage + i)) == ("store " + std::to_string(i)).substr(0, 7));
+    CHECK(pread_some(fd.get(), 7, static_cast<off_t>(i * kPage + i)) ==
+          ("store " + std::to_string(i)).substr(0, 7));
     CHECK(pwrite_all(fd.get(), "write " + std::to_string(i), static_cast<off_t>(i * kPage + 100)));
     CHECK(map.text(i * kPage + 100, 7) == ("write " + std::to_string(i)).substr(0, 7));
   }

@@ -13,7 +13,8 @@ Errno clear_as(const User& user, const std::string& path) {
   return as_user(user, [&] { return once_idle([&] { return clear_durable(path); }); });
 }
 
-std::string file_of(const Mount& mount, const std::string& name, const User& owner, mode_t mode = 0644) {
+std::string file_of(const Mount& mount, const std::string& name, const User& owner,
+                    mode_t mode = 0644) {
   make_file(mount / name, "content");
   NEED_OK(sys::chmod(mount / name, mode));
   NEED_OK(sys::lchown(mount / name, owner.uid, owner.gid));
@@ -61,7 +62,8 @@ TEST_CASE("set with the right: durable_uid") {
     CHECK(set_as(kBob, file_of(mount, "bobs", kBob)) == Errno{EPERM});
     CHECK(set_as(User{2001, 0}, file_of(mount, "open", kBob, 0666)) == Errno{});
     EXPECT_OK(set_durable(mount / "bobs"));
-    EXPECT_ERRNO_AS(kAlice, EPERM, sys::setxattr(mount / "file", PMEMFS_XATTR_DURABLE_TRUSTED, "1"));
+    EXPECT_ERRNO_AS(kAlice, EPERM,
+                    sys::setxattr(mount / "file", PMEMFS_XATTR_DURABLE_TRUSTED, "1"));
   });
 }
 

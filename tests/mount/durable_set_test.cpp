@@ -175,8 +175,9 @@ PMEMFS_CASE("set on a directory: create, size and map in one call each, as libra
 
 PMEMFS_CASE("set: bad values are EINVAL") {
   make_file(place / "file", "x");
-  for (const std::string& value : {std::string(), std::string("2"), std::string("yes"), std::string("11"),
-                                   std::string("1\n"), std::string("1\0", 2), std::string("-1"), std::string("on")}) {
+  for (const std::string& value :
+       {std::string(), std::string("2"), std::string("yes"), std::string("11"), std::string("1\n"),
+        std::string("1\0", 2), std::string("-1"), std::string("on")}) {
     INFO("value '" << value << "'");
     EXPECT_ERRNO(EINVAL, sys::setxattr(place / "file", PMEMFS_XATTR_DURABLE, value));
     CHECK_FALSE(is_durable(place / "file"));
@@ -199,7 +200,8 @@ PMEMFS_CASE("clear") {
   EXPECT_OK(sys::removexattr(place / "file", PMEMFS_XATTR_DURABLE));
   EXPECT_OK(sys::truncate(place / "file", 10));
   EXPECT_OK(set_durable(place / "file"));
-  CHECK(once_idle([&] { return sys::removexattr(place / "file", PMEMFS_XATTR_DURABLE); }) == Errno{});
+  CHECK(once_idle([&] { return sys::removexattr(place / "file", PMEMFS_XATTR_DURABLE); }) ==
+        Errno{});
   CHECK_FALSE(is_durable(place / "file"));
 }
 
@@ -267,7 +269,8 @@ PMEMFS_CASE("the companions tell what there is") {
   CHECK_FALSE(xattr_of(place / "file", PMEMFS_XATTR_EXTENTS).empty());
   CHECK(once_idle([&] { return set_durable(place / "file"); }) == Errno{});
   CHECK(xattr_of(place / "file", PMEMFS_XATTR_MAPPING) == (direct ? "passthrough" : "refused"));
-  for (const char* name : {PMEMFS_XATTR_GRANULARITY, PMEMFS_XATTR_PLACEMENT, PMEMFS_XATTR_MAPPING, PMEMFS_XATTR_EXTENTS}) {
+  for (const char* name : {PMEMFS_XATTR_GRANULARITY, PMEMFS_XATTR_PLACEMENT, PMEMFS_XATTR_MAPPING,
+                           PMEMFS_XATTR_EXTENTS}) {
     EXPECT_ERRNO(EOPNOTSUPP, sys::setxattr(place / "file", name, "1"));
     EXPECT_ERRNO(EOPNOTSUPP, sys::removexattr(place / "file", name));
   }
@@ -275,9 +278,9 @@ PMEMFS_CASE("the companions tell what there is") {
 
 PMEMFS_CASE("other names in pmemfs's place are EOPNOTSUPP") {
   make_file(place / "file", "x");
-  for (const char* name : {"user.pmemfs.mmap_durabl", "user.pmemfs.mmap_durable2", "user.pmemfs.", "user.pmemfs",
-                           "trusted.pmemfs.other", "trusted.pmemfs.granularity2", "security.pmemfs.mmap_durable",
-                           "mmap_durable", "pmemfs.mmap_durable"}) {
+  for (const char* name : {"user.pmemfs.mmap_durabl", "user.pmemfs.mmap_durable2", "user.pmemfs.",
+                           "user.pmemfs", "trusted.pmemfs.other", "trusted.pmemfs.granularity2",
+                           "security.pmemfs.mmap_durable", "mmap_durable", "pmemfs.mmap_durable"}) {
     INFO(name);
     EXPECT_ERRNO(EOPNOTSUPP, sys::setxattr(place / "file", name, "1"));
     EXPECT_ERRNO(EOPNOTSUPP, sys::getxattr(place / "file", name));

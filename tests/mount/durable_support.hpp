@@ -18,8 +18,12 @@ namespace pmemfs::test {
 inline constexpr std::size_t kPage = 4096;
 inline constexpr std::size_t kMiB = 1U << 20U;
 
-inline int set_durable(const std::string& path) { return sys::setxattr(path, PMEMFS_XATTR_DURABLE, "1"); }
-inline int clear_durable(const std::string& path) { return sys::setxattr(path, PMEMFS_XATTR_DURABLE, "0"); }
+inline int set_durable(const std::string& path) {
+  return sys::setxattr(path, PMEMFS_XATTR_DURABLE, "1");
+}
+inline int clear_durable(const std::string& path) {
+  return sys::setxattr(path, PMEMFS_XATTR_DURABLE, "0");
+}
 
 inline bool is_durable(const std::string& path) {
   std::string value;
@@ -27,21 +31,25 @@ inline bool is_durable(const std::string& path) {
 }
 
 // A durable file with this content.
-inline std::string durable_file(const std::string& path, const std::string& content = pattern(64 * 1024, 1)) {
+inline std::string durable_file(const std::string& path,
+                                const std::string& content = pattern(64 * 1024, 1)) {
   make_file(path, content);
   NEED_OK(set_durable(path));
   return path;
 }
 
 // Where the data lies, as far as pmemfs tells.
-inline std::string layout_of(const std::string& path) { return xattr_of(path, PMEMFS_XATTR_EXTENTS); }
+inline std::string layout_of(const std::string& path) {
+  return xattr_of(path, PMEMFS_XATTR_EXTENTS);
+}
 
 // Data from the start to the end, and all of it allocated.
 inline bool has_no_holes(const std::string& path) {
   const UniqueFd fd = open_file(path, O_RDONLY);
   const struct stat st = stat_of(fd.get());
-  return st.st_size == 0 || (::lseek(fd.get(), 0, SEEK_HOLE) == st.st_size && ::lseek(fd.get(), 0, SEEK_DATA) == 0 &&
-                             st.st_blocks * 512 >= st.st_size);
+  return st.st_size == 0 ||
+         (::lseek(fd.get(), 0, SEEK_HOLE) == st.st_size && ::lseek(fd.get(), 0, SEEK_DATA) == 0 &&
+          st.st_blocks * 512 >= st.st_size);
 }
 
 // The call again while it is EBUSY: RELEASE comes after close(2) returned.
@@ -74,7 +82,8 @@ inline Errno fill_up(const std::string& path) {
 // A shared or private mapping; `data` is null when refused.
 class Mapped {
  public:
-  Mapped(int fd, std::size_t size, int flags = MAP_SHARED, int protection = PROT_READ | PROT_WRITE) : size_(size) {
+  Mapped(int fd, std::size_t size, int flags = MAP_SHARED, int protection = PROT_READ | PROT_WRITE)
+      : size_(size) {
     void* at = ::mmap(nullptr, size, protection, flags, fd, 0);
     error_ = at == MAP_FAILED ? Errno{errno} : Errno{};
     data_ = at == MAP_FAILED ? nullptr : static_cast<char*>(at);
@@ -88,8 +97,12 @@ class Mapped {
   Mapped& operator=(const Mapped&) = delete;
   [[nodiscard]] char* data() const { return data_; }
   [[nodiscard]] Errno error() const { return error_; }
-  void store(std::size_t off, const std::string& bytes) const { std::memcpy(data_ + off, bytes.data(), bytes.size()); }
-  [[nodiscard]] std::string text(std::size_t off, std::size_t size) const { return {data_ + off, size}; }
+  void store(std::size_t off, const std::string& bytes) const {
+    std::memcpy(data_ + off, bytes.data(), bytes.size());
+  }
+  [[nodiscard]] std::string text(std::size_t off, std::size_t size) const {
+    return {data_ + off, size};
+  }
   [[nodiscard]] int sync() const { return ::msync(data_, size_, MS_SYNC); }
 
  private:

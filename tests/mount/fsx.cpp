@@ -70,9 +70,10 @@ std::string Fsx::run(std::uint64_t operations) {
 void Fsx::step() {
   using Operation = void (Fsx::*)();
   static constexpr std::array<Operation, 16> kOperations{
-      &Fsx::read,     &Fsx::read, &Fsx::write,    &Fsx::write,    &Fsx::write, &Fsx::append,
-      &Fsx::map_read, &Fsx::map_read, &Fsx::map_write, &Fsx::map_write, &Fsx::truncate, &Fsx::allocate,
-      &Fsx::punch,    &Fsx::zero, &Fsx::copy,     &Fsx::reopen};
+      &Fsx::read,      &Fsx::read,      &Fsx::write,    &Fsx::write,
+      &Fsx::write,     &Fsx::append,    &Fsx::map_read, &Fsx::map_read,
+      &Fsx::map_write, &Fsx::map_write, &Fsx::truncate, &Fsx::allocate,
+      &Fsx::punch,     &Fsx::zero,      &Fsx::copy,     &Fsx::reopen};
   ++count_;
   (this->*random_.pick(kOperations))();
 }
@@ -111,7 +112,8 @@ void Fsx::map_read() {
   }
   const bool shared = random_.one_in(2);
   note(shared ? "map_read" : "map_read private", range);
-  const PageMapping map(handle(), range.off, range.size, PROT_READ, shared ? MAP_SHARED : MAP_PRIVATE);
+  const PageMapping map(handle(), range.off, range.size, PROT_READ,
+                        shared ? MAP_SHARED : MAP_PRIVATE);
   if (shared && !rules_.shared_mapping) {
     expect(Errno{ENODEV}, map.data() == nullptr ? Errno{errno} : Errno{});
     return;
@@ -160,7 +162,8 @@ void Fsx::allocate() {
   }
   const bool keep = random_.one_in(2);
   note(keep ? "fallocate KEEP_SIZE" : "fallocate", range);
-  expect(Errno{}, error_of(::fallocate(handle(), keep ? FALLOC_FL_KEEP_SIZE : 0, range.at(), range.length())));
+  expect(Errno{}, error_of(::fallocate(handle(), keep ? FALLOC_FL_KEEP_SIZE : 0, range.at(),
+                                       range.length())));
   if (!keep && range.off + range.size > model_.size()) {
     model_.resize(range.off + range.size, '\0');
   }
@@ -172,14 +175,15 @@ void Fsx::punch() {
     return;
   }
   note("punch", range);
-  const Errno result =
-      error_of(::fallocate(handle(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range.at(), range.length()));
+  const Errno result = error_of(::fallocate(handle(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                            range.at(), range.length()));
   if (rules_.durable) {
     expect(Errno{EOPNOTSUPP}, result);
     return;
   }
   expect(Errno{}, result);
-  for (std::uint64_t i = range.off; i < std::min<std::uint64_t>(range.off + range.size, model_.size()); ++i) {
+  for (std::uint64_t i = range.off;
+       i < std::min<std::uint64_t>(range.off + range.size, model_.size()); ++i) {
     model_[i] = '\0';
   }
 }
@@ -196,7 +200,8 @@ void Fsx::zero() {
   if (!keep && range.off + range.size > model_.size()) {
     model_.resize(range.off + range.size, '\0');
   }
-  for (std::uint64_t i = range.off; i < std::min<std::uint64_t>(range.off + range.size, model_.size()); ++i) {
+  for (std::uint64_t i = range.off;
+       i < std::min<std::uint64_t>(range.off + range.size, model_.size()); ++i) {
     model_[i] = '\0';
   }
 }
@@ -240,7 +245,8 @@ void Fsx::check_all() {
 }
 
 Fsx::Range Fsx::any_range() {
-  const std::uint64_t off = random_.one_in(4) ? random_.below(kMaxSize / kPage) * kPage : random_.below(kMaxSize);
+  const std::uint64_t off =
+      random_.one_in(4) ? random_.below(kMaxSize / kPage) * kPage : random_.below(kMaxSize);
   const std::uint64_t most = random_.one_in(4) ? 140'000 : 9000;
   const std::uint64_t size = random_.one_in(4) ? random_.below(20) * kPage : random_.below(most);
   return {off, std::min(size, kMaxSize - off)};
@@ -254,8 +260,9 @@ Fsx::Range Fsx::existing_range() {
 }
 
 void Fsx::note(const char* what, const Range& range) {
-  history_.push_back(std::to_string(count_) + ": " + what + " " + std::to_string(range.off) + " + " +
-                     std::to_string(range.size) + " (size " + std::to_string(model_.size()) + ")");
+  history_.push_back(std::to_string(count_) + ": " + what + " " + std::to_string(range.off) +
+                     " + " + std::to_string(range.size) + " (size " +
+                     std::to_string(model_.size()) + ")");
   if (history_.size() > kHistory) {
     history_.pop_front();
   }
@@ -269,14 +276,15 @@ void Fsx::expect(Errno expected, Errno found) const {
 }
 
 void Fsx::compare(const std::string& found, const Range& range) const {
-  const std::string expected = range.off >= model_.size() ? std::string() : model_.substr(range.off, range.size);
+  const std::string expected =
+      range.off >= model_.size() ? std::string() : model_.substr(range.off, range.size);
   if (found == expected) {
     return;
   }
   const auto differ = std::mismatch(found.begin(), found.end(), expected.begin(), expected.end());
   const auto at = static_cast<std::uint64_t>(differ.first - found.begin());
-  fail("bytes differ from offset " + std::to_string(range.off + at) + " on; got " + std::to_string(found.size()) +
-       " bytes, expected " + std::to_string(expected.size()));
+  fail("bytes differ from offset " + std::to_string(range.off + at) + " on; got " +
+       std::to_string(found.size()) + " bytes, expected " + std::to_string(expected.size()));
 }
 
 void Fsx::store(const Range& range, const std::string& data) {
@@ -289,8 +297,12 @@ void Fsx::store(const Range& range, const std::string& data) {
   model_.replace(range.off, range.size, data);
 }
 
-int Fsx::handle() { return other_ && random_.one_in(2) ? other_.get() : fd_.get(); }
+int Fsx::handle() {
+  return other_ && random_.one_in(2) ? other_.get() : fd_.get();
+}
 
-void Fsx::fail(const std::string& what) { throw std::runtime_error(what); }
+void Fsx::fail(const std::string& what) {
+  throw std::runtime_error(what);
+}
 
 }  // namespace pmemfs::test

@@ -12,9 +12,9 @@ namespace pmemfs::test {
 
 // What the file at hand can and must refuse.
 struct FsxRules {
-  bool durable = false;         // shrinking is ETXTBSY, punching EOPNOTSUPP
-  bool shared_mapping = true;   // else ENODEV
-  bool zero_range = true;       // else not tried
+  bool durable = false;        // shrinking is ETXTBSY, punching EOPNOTSUPP
+  bool shared_mapping = true;  // else ENODEV
+  bool zero_range = true;      // else not tried
 };
 
 class Fsx {
@@ -48,8 +48,8 @@ class Fsx {
   void reopen();
   void check_all();
 
-  Range any_range();         // within kMaxSize
-  Range existing_range();    // within the file, maybe empty
+  Range any_range();       // within kMaxSize
+  Range existing_range();  // within the file, maybe empty
   void note(const char* what, const Range& range);
   void expect(Errno expected, Errno found) const;
   void compare(const std::string& found, const Range& range) const;

@@ -1,10 +1,11 @@
 // Random operations on one file. PMEMFS_FSX_OPS lengthens the runs, PMEMFS_SEED repeats one.
 
+#include "mount/fsx.hpp"
+
 #include <linux/falloc.h>
 
 #include <algorithm>
 
-#include "mount/fsx.hpp"
 #include "support/mount_fixture.hpp"
 
 namespace pmemfs::test {

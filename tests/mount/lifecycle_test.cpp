@@ -35,7 +35,8 @@ void populate(const Mount& mount) {
   NEED_OK(::utimensat(AT_FDCWD, (mount / "dir/file").c_str(), times, 0));
   NEED_OK(::utimensat(AT_FDCWD, (mount / "dir").c_str(), times, 0));
   for (int i = 0; i < 300; ++i) {
-    make_file(mount / ("dir/inherits" + std::to_string(i)), pattern(static_cast<std::size_t>(i), 1));
+    make_file(mount / ("dir/inherits" + std::to_string(i)),
+              pattern(static_cast<std::size_t>(i), 1));
   }
 }
 
@@ -106,7 +107,8 @@ TEST_CASE("lifecycle: a remount keeps everything") {
     NEED_OK(::utimensat(AT_FDCWD, (mount / "dir/file").c_str(), times, 0));
     mount.remount();
     CHECK(stat_of(mount / "dir/file").st_atim.tv_sec == -5);
-    CHECK(decode_acl(xattr_of(mount / "dir/inherits7", kAccessAcl)).find("u:2001") != std::string::npos);
+    CHECK(decode_acl(xattr_of(mount / "dir/inherits7", kAccessAcl)).find("u:2001") !=
+          std::string::npos);
   });
 }
 
@@ -148,14 +150,16 @@ TEST_CASE("lifecycle: killed in the middle of namespace operations, the tree is 
           }
         }
       };
-      // How far a child came with names that nobody else touches: what it was told is done must stay done.
+      // How far a child came with names that nobody else touches: what it was told is done must
+      // stay done.
       const UniqueFd progress_file = open_file(scratch() + "/progress", O_CREAT | O_RDWR | O_TRUNC);
       NEED_OK(::ftruncate(progress_file.get(), kPage));
       const Mapped progress(progress_file.get(), kPage);
       auto* done = reinterpret_cast<volatile int*>(progress.data());
       const auto keep = [&] {
-        for (int i = 0; sys::mknod(dir + "/keep" + std::to_string(i), S_IFREG | 0644U) == 0 &&
-                        sys::rename(dir + "/keep" + std::to_string(i), dir + "/kept" + std::to_string(i)) == 0;
+        for (int i = 0;
+             sys::mknod(dir + "/keep" + std::to_string(i), S_IFREG | 0644U) == 0 &&
+             sys::rename(dir + "/keep" + std::to_string(i), dir + "/kept" + std::to_string(i)) == 0;
              ++i) {
           *done = i + 1;
         }
@@ -323,7 +327,8 @@ TEST_CASE("lifecycle: a full region: ENOSPC, nothing lost, deleting works") {
     int made = 0;
     Errno result;
     while (made < 200'000 && result == Errno{}) {
-      result = error_of(sys::symlink(std::string(1000, 't'), mount / ("dir/name" + std::to_string(made++))));
+      result = error_of(
+          sys::symlink(std::string(1000, 't'), mount / ("dir/name" + std::to_string(made++))));
     }
     CHECK(result == Errno{ENOSPC});
     note_progress();
@@ -352,13 +357,15 @@ TEST_CASE("lifecycle: a region is mounted once, and mkfs keeps off it") {
     make_file(mount / "file", "content");
     const std::string second = scratch() + "/second" + std::to_string(static_cast<int>(kind));
     NEED_OK(sys::mkdir(second));
-    const ProgramResult mounted = run_program({program("pmemfs"), mount.region(), second, "-o", "allow_other"});
+    const ProgramResult mounted =
+        run_program({program("pmemfs"), mount.region(), second, "-o", "allow_other"});
     CHECK(mounted.status != 0);
     CHECK(std::count(mounted.output.begin(), mounted.output.end(), '\n') == 1);
     struct stat st {};
     NEED_OK(sys::lstat(second, st));
     CHECK(st.st_dev != stat_of(mount.root()).st_dev);
-    const ProgramResult made = run_program({program("mkfs.pmemfs"), "--emulate", "--force", mount.region()});
+    const ProgramResult made =
+        run_program({program("mkfs.pmemfs"), "--emulate", "--force", mount.region()});
     CHECK(made.status != 0);
     CHECK(std::count(made.output.begin(), made.output.end(), '\n') == 1);
     mount.remount();
@@ -366,12 +373,15 @@ TEST_CASE("lifecycle: a region is mounted once, and mkfs keeps off it") {
   });
 }
 
-TEST_CASE("lifecycle: without -f the command returns when the mount is ready, and umount ends the daemon") {
+TEST_CASE(
+    "lifecycle: without -f the command returns when the mount is ready, and umount ends the "
+    "daemon") {
   on_each(pmemfs_kinds(), [](Kind kind) {
     Mount mount(MountSpec{kind});
     make_file(mount / "file", "content");
     mount.unmount();
-    const ProgramResult started = run_program({program("pmemfs"), mount.region(), mount.root(), "-o", "allow_other"});
+    const ProgramResult started =
+        run_program({program("pmemfs"), mount.region(), mount.root(), "-o", "allow_other"});
     INFO(started.output);
     REQUIRE(started.status == 0);
     CHECK(content_of(mount / "file") == "content");

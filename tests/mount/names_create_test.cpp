@@ -24,13 +24,34 @@ int make_regular(const std::string& path) {
 const std::vector<Maker>& makers() {
   static const std::vector<Maker> all{
       {"open O_CREAT|O_EXCL", make_regular},
-      {"mkdir", [](const std::string& p) { return sys::mkdir(p); }},
-      {"symlink", [](const std::string& p) { return sys::symlink("target", p); }},
-      {"mknod regular", [](const std::string& p) { return sys::mknod(p, S_IFREG | 0644U); }},
-      {"mknod fifo", [](const std::string& p) { return sys::mknod(p, S_IFIFO | 0644U); }},
-      {"mknod socket", [](const std::string& p) { return sys::mknod(p, S_IFSOCK | 0644U); }},
-      {"mknod char", [](const std::string& p) { return sys::mknod(p, S_IFCHR | 0644U, makedev(1, 3)); }},
-      {"mknod block", [](const std::string& p) { return sys::mknod(p, S_IFBLK | 0644U, makedev(7, 0)); }},
+      {"mkdir",
+       [](const std::string& p) {
+         return sys::mkdir(p);
+       }},
+      {"symlink",
+       [](const std::string& p) {
+         return sys::symlink("target", p);
+       }},
+      {"mknod regular",
+       [](const std::string& p) {
+         return sys::mknod(p, S_IFREG | 0644U);
+       }},
+      {"mknod fifo",
+       [](const std::string& p) {
+         return sys::mknod(p, S_IFIFO | 0644U);
+       }},
+      {"mknod socket",
+       [](const std::string& p) {
+         return sys::mknod(p, S_IFSOCK | 0644U);
+       }},
+      {"mknod char",
+       [](const std::string& p) {
+         return sys::mknod(p, S_IFCHR | 0644U, makedev(1, 3));
+       }},
+      {"mknod block",
+       [](const std::string& p) {
+         return sys::mknod(p, S_IFBLK | 0644U, makedev(7, 0));
+       }},
   };
   return all;
 }
@@ -109,8 +130,8 @@ POSIX_CASE("names: each type is what stat and readdir say") {
     mode_t type;
     unsigned char entry;
   };
-  const std::vector<Sort> sorts{{"reg", S_IFREG, DT_REG},   {"dir", S_IFDIR, DT_DIR},
-                                {"lnk", S_IFLNK, DT_LNK},   {"fifo", S_IFIFO, DT_FIFO},
+  const std::vector<Sort> sorts{{"reg", S_IFREG, DT_REG},    {"dir", S_IFDIR, DT_DIR},
+                                {"lnk", S_IFLNK, DT_LNK},    {"fifo", S_IFIFO, DT_FIFO},
                                 {"sock", S_IFSOCK, DT_SOCK}, {"chr", S_IFCHR, DT_CHR},
                                 {"blk", S_IFBLK, DT_BLK}};
   make_file(place / "reg");
@@ -242,8 +263,8 @@ POSIX_CASE("names: symlinks keep their target byte for byte") {
     longest[i] = '/';
   }
   for (const std::string& target :
-       {std::string("a"), std::string("/abs/../x"), std::string("\xff\x01 odd\n"), std::string(59, 's'),
-        std::string(60, 's'), std::string(61, 's'), longest}) {
+       {std::string("a"), std::string("/abs/../x"), std::string("\xff\x01 odd\n"),
+        std::string(59, 's'), std::string(60, 's'), std::string(61, 's'), longest}) {
     INFO("length " << target.size());
     const std::string link = place / ("l" + std::to_string(target.size()));
     NEED_OK(sys::symlink(target, link));

@@ -173,7 +173,8 @@ POSIX_CASE("readdir: dot and dot-dot carry the right inodes") {
   while (const dirent* entry = ::readdir(stream.get())) {
     seen.insert(entry->d_name);
     CHECK(entry->d_type == DT_DIR);
-    CHECK(entry->d_ino == inode_of(std::string_view(entry->d_name) == "." ? place / "q/d" : place / "q"));
+    CHECK(entry->d_ino ==
+          inode_of(std::string_view(entry->d_name) == "." ? place / "q/d" : place / "q"));
   }
   CHECK(seen == std::set<std::string>{".", ".."});
   CHECK(inode_of(place / "q/d/..") == inode_of(place / "q"));

@@ -39,8 +39,9 @@ POSIX_CASE("odd names: every byte but slash and zero") {
 
 POSIX_CASE("odd names: what looks alike is not the same") {
   // Case, trailing dots and blanks, both forms of é, an overlong encoding, invalid UTF-8.
-  const std::vector<std::string> names{"name", "Name", "NAME", "name.", "name ", " name", "...", ".. ",
-                                       "-name", "caf\xc3\xa9", "cafe\xcc\x81", "\xc0\xae", "\xff\xfe", "a\nb"};
+  const std::vector<std::string> names{
+      "name", "Name",  "NAME",        "name.",        "name ",    " name",    "...",
+      ".. ",  "-name", "caf\xc3\xa9", "cafe\xcc\x81", "\xc0\xae", "\xff\xfe", "a\nb"};
   for (const std::string& name : names) {
     make_file(place / name, name);
   }
@@ -100,7 +101,8 @@ POSIX_CASE("odd names: a tree deeper than a path is long") {
       }
     }
     struct stat st {};
-    return sys::lstat(".", st) == 0 && st.st_ino == inode_of(place.path()) ? Errno{} : Errno{ESTALE};
+    return sys::lstat(".", st) == 0 && st.st_ino == inode_of(place.path()) ? Errno{}
+                                                                           : Errno{ESTALE};
   };
   CHECK(in_child(climb) == Errno{});
 }

@@ -5,7 +5,9 @@
 namespace pmemfs::test {
 namespace {
 
-std::string proc_path(const UniqueFd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }
+std::string proc_path(const UniqueFd& fd) {
+  return "/proc/self/fd/" + std::to_string(fd.get());
+}
 
 int link_by_fd(const UniqueFd& fd, const std::string& to) {
   return ::linkat(AT_FDCWD, proc_path(fd).c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW);

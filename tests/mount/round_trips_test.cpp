@@ -37,8 +37,8 @@ Counters cost_of(const Mount& mount, Call call) {
   return cost;
 }
 
-// The same, where the directory's attributes are valid before each round: after a change in a directory
-// the kernel asks for them again (docs/decisions/0001-getattr-of-the-parent.md).
+// The same, where the directory's attributes are valid before each round: after a change in a
+// directory the kernel asks for them again (docs/decisions/0001-getattr-of-the-parent.md).
 template <typename Call>
 Counters cost_in_known_directory(const Place& place, Call call) {
   Counters cost;
@@ -59,7 +59,9 @@ Counters cost_in_known_directory(const Place& place, Call call) {
   return cost;
 }
 
-std::string numbered(const Place& place, std::uint64_t i) { return place / ("file" + std::to_string(i)); }
+std::string numbered(const Place& place, std::uint64_t i) {
+  return place / ("file" + std::to_string(i));
+}
 
 }  // namespace
 
@@ -179,21 +181,26 @@ PMEMFS_CASE("round trips: names cost one request each beside the lookup of a new
     make_file(numbered(place, i));
     static_cast<void>(stat_of(numbered(place, i)));
   }
-  const auto other = [&](std::uint64_t i) { return place / ("other" + std::to_string(i)); };
-  Counters linking =
-      cost_in_known_directory(place, [&](std::uint64_t i) { NEED_OK(sys::link(numbered(place, i), other(i))); });
+  const auto other = [&](std::uint64_t i) {
+    return place / ("other" + std::to_string(i));
+  };
+  Counters linking = cost_in_known_directory(
+      place, [&](std::uint64_t i) { NEED_OK(sys::link(numbered(place, i), other(i))); });
   linking.erase("GETATTR");  // of a file written a second ago: its attributes are not cached long
   CHECK(linking == Counters{{"LOOKUP", 1}, {"LINK", 1}});
-  CHECK(cost_in_known_directory(place, [&](std::uint64_t i) { NEED_OK(sys::unlink(other(i))); }) == Counters{{"UNLINK", 1}});
-  const Counters renames =
-      cost_in_known_directory(place, [&](std::uint64_t i) { NEED_OK(sys::rename(numbered(place, i), other(i))); });
+  CHECK(cost_in_known_directory(place, [&](std::uint64_t i) { NEED_OK(sys::unlink(other(i))); }) ==
+        Counters{{"UNLINK", 1}});
+  const Counters renames = cost_in_known_directory(
+      place, [&](std::uint64_t i) { NEED_OK(sys::rename(numbered(place, i), other(i))); });
   CHECK(count_of(renames, "RENAME") + count_of(renames, "RENAME2") == 1);
   CHECK(count_of(renames, "LOOKUP") <= 1);
   CHECK(renames.size() <= 2);
-  CHECK(cost_in_known_directory(place, [&](std::uint64_t i) { NEED_OK(sys::mkdir(place / ("d" + std::to_string(i)))); }) ==
-        Counters{{"LOOKUP", 1}, {"MKDIR", 1}});
-  CHECK(cost_in_known_directory(place, [&](std::uint64_t i) { NEED_OK(sys::rmdir(place / ("d" + std::to_string(i)))); }) ==
-        Counters{{"RMDIR", 1}});
+  CHECK(cost_in_known_directory(place, [&](std::uint64_t i) {
+          NEED_OK(sys::mkdir(place / ("d" + std::to_string(i))));
+        }) == Counters{{"LOOKUP", 1}, {"MKDIR", 1}});
+  CHECK(cost_in_known_directory(place, [&](std::uint64_t i) {
+          NEED_OK(sys::rmdir(place / ("d" + std::to_string(i))));
+        }) == Counters{{"RMDIR", 1}});
 }
 
 PMEMFS_CASE("round trips: a symlink is read once") {
@@ -236,7 +243,8 @@ PMEMFS_CASE("round trips: readdir and stat of 10 000 files on a fresh mount is R
   const Counters cost = requests.so_far();
   CHECK(count_of(cost, "LOOKUP") <= 1);
   CHECK(count_of(cost, "GETATTR") <= 3);
-  CHECK(count_of(cost, "GETXATTR") <= 2 * kFiles + 3);  // the directory has a default ACL to ask for
+  CHECK(count_of(cost, "GETXATTR") <=
+        2 * kFiles + 3);  // the directory has a default ACL to ask for
   CHECK(count_of(cost, "LISTXATTR") == 0);
 }
 

@@ -1,4 +1,5 @@
-// Many processes at random operations. PMEMFS_STRESS_OPS lengthens the runs, PMEMFS_SEED repeats one.
+// Many processes at random operations. PMEMFS_STRESS_OPS lengthens the runs, PMEMFS_SEED repeats
+// one.
 
 #include <fstream>
 #include <map>
@@ -37,7 +38,9 @@ Tree load(const std::string& path) {
   return tree;
 }
 
-std::string subtree(const Place& place, std::uint64_t worker) { return place / ("w" + std::to_string(worker)); }
+std::string subtree(const Place& place, std::uint64_t worker) {
+  return place / ("w" + std::to_string(worker));
+}
 
 void check_subtrees(const Place& place) {
   for (std::uint64_t i = 0; i < kWorkers; ++i) {
@@ -60,7 +63,8 @@ Errno work(const Place& place, std::uint64_t seed, std::uint64_t worker, std::ui
 // One of the many at the same few names: any operation may lose any race, but only in these ways.
 Errno scramble(const std::string& root, std::uint64_t seed, std::uint64_t operations) {
   Random random(seed);
-  const std::set<int> fair{ENOENT, EEXIST, ENOTEMPTY, ENOTDIR, EISDIR, EINVAL, EPERM, ELOOP, ENODATA};
+  const std::set<int> fair{ENOENT, EEXIST, ENOTEMPTY, ENOTDIR, EISDIR,
+                           EINVAL, EPERM,  ELOOP,     ENODATA};
   const auto name = [&] {
     std::string path = root;
     for (std::uint64_t depth = random.below(3); depth < 3; ++depth) {
@@ -73,16 +77,36 @@ Errno scramble(const std::string& root, std::uint64_t seed, std::uint64_t operat
     const std::string two = name();
     int rc = 0;
     switch (random.below(10)) {
-      case 0: rc = UniqueFd(sys::open(one, O_CREAT | O_RDWR)).get(); break;
-      case 1: rc = sys::mkdir(one); break;
-      case 2: rc = sys::symlink("s1", one); break;
-      case 3: rc = sys::link(one, two); break;
-      case 4: rc = sys::unlink(one); break;
-      case 5: rc = sys::rmdir(one); break;
-      case 6: rc = sys::rename(one, two); break;
-      case 7: rc = sys::rename(one, two, RENAME_EXCHANGE); break;
-      case 8: rc = sys::chmod(one, 0755); break;
-      default: rc = sys::mknod(one, S_IFIFO | 0644U); break;
+      case 0:
+        rc = UniqueFd(sys::open(one, O_CREAT | O_RDWR)).get();
+        break;
+      case 1:
+        rc = sys::mkdir(one);
+        break;
+      case 2:
+        rc = sys::symlink("s1", one);
+        break;
+      case 3:
+        rc = sys::link(one, two);
+        break;
+      case 4:
+        rc = sys::unlink(one);
+        break;
+      case 5:
+        rc = sys::rmdir(one);
+        break;
+      case 6:
+        rc = sys::rename(one, two);
+        break;
+      case 7:
+        rc = sys::rename(one, two, RENAME_EXCHANGE);
+        break;
+      case 8:
+        rc = sys::chmod(one, 0755);
+        break;
+      default:
+        rc = sys::mknod(one, S_IFIFO | 0644U);
+        break;
     }
     if (rc < 0 && fair.count(errno) == 0) {
       return Errno{errno};
@@ -125,8 +149,8 @@ POSIX_CASE("stress: subtrees of one writer each are as modelled, after remounts 
     std::vector<std::unique_ptr<Child>> children;
     for (std::uint64_t i = 0; i < kWorkers; ++i) {
       NEED_OK(sys::mkdir(subtree(place, i)));
-      children.push_back(std::make_unique<Child>(
-          [&, i] { return work(place, seed, i, operations); }));
+      children.push_back(
+          std::make_unique<Child>([&, i] { return work(place, seed, i, operations); }));
     }
     for (const auto& child : children) {
       REQUIRE(child->wait() == Errno{});

@@ -9,7 +9,7 @@
 namespace pmemfs::test {
 namespace {
 
-constexpr std::uint64_t kNames = 24;          // per directory, so that names collide
+constexpr std::uint64_t kNames = 24;  // per directory, so that names collide
 constexpr std::size_t kMaxNodes = 400;
 
 std::string parent_of(const std::string& path) {
@@ -17,7 +17,9 @@ std::string parent_of(const std::string& path) {
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
 
-std::string join(const std::string& dir, const std::string& name) { return dir.empty() ? name : dir + "/" + name; }
+std::string join(const std::string& dir, const std::string& name) {
+  return dir.empty() ? name : dir + "/" + name;
+}
 
 }  // namespace
 
@@ -29,13 +31,24 @@ void StressWorker::run(std::uint64_t operations) {
 
 void StressWorker::step() {
   using Operation = void (StressWorker::*)();
-  static constexpr std::array<Operation, 18> kOperations{
-      &StressWorker::make_file_or_node, &StressWorker::make_file_or_node, &StressWorker::make_file_or_node,
-      &StressWorker::make_directory,    &StressWorker::make_directory,    &StressWorker::make_symlink,
-      &StressWorker::make_link,         &StressWorker::remove,            &StressWorker::remove,
-      &StressWorker::remove,            &StressWorker::rename,            &StressWorker::rename,
-      &StressWorker::exchange,          &StressWorker::write,             &StressWorker::cut,
-      &StressWorker::change_mode,       &StressWorker::change_owner,      &StressWorker::change_xattr};
+  static constexpr std::array<Operation, 18> kOperations{&StressWorker::make_file_or_node,
+                                                         &StressWorker::make_file_or_node,
+                                                         &StressWorker::make_file_or_node,
+                                                         &StressWorker::make_directory,
+                                                         &StressWorker::make_directory,
+                                                         &StressWorker::make_symlink,
+                                                         &StressWorker::make_link,
+                                                         &StressWorker::remove,
+                                                         &StressWorker::remove,
+                                                         &StressWorker::remove,
+                                                         &StressWorker::rename,
+                                                         &StressWorker::rename,
+                                                         &StressWorker::exchange,
+                                                         &StressWorker::write,
+                                                         &StressWorker::cut,
+                                                         &StressWorker::change_mode,
+                                                         &StressWorker::change_owner,
+                                                         &StressWorker::change_xattr};
   ++count_;
   if (nodes_.size() > kMaxNodes) {
     remove();
@@ -96,7 +109,9 @@ void StressWorker::make_link() {
     return;
   }
   const std::string to = new_or_old_name(any_directory());
-  const Errno expected = nodes_.count(to) != 0 ? Errno{EEXIST} : is_directory(from) ? Errno{EPERM} : Errno{};
+  const Errno expected = nodes_.count(to) != 0 ? Errno{EEXIST}
+                         : is_directory(from)  ? Errno{EPERM}
+                                               : Errno{};
   expect("link", from + " " + to, expected, error_of(sys::link(full(from), full(to))));
   if (expected == Errno{}) {
     nodes_[to] = nodes_[from];
@@ -184,7 +199,8 @@ void StressWorker::write() {
   const std::uint64_t off = random_.below(20'000);
   const std::string data = pattern(1 + random_.below(6000), count_);
   const UniqueFd fd = open_file(full(path), O_RDWR);
-  expect("write", path, Errno{}, pwrite_all(fd.get(), data, static_cast<off_t>(off)) ? Errno{} : Errno{errno});
+  expect("write", path, Errno{},
+         pwrite_all(fd.get(), data, static_cast<off_t>(off)) ? Errno{} : Errno{errno});
   content.resize(std::max<std::size_t>(content.size(), off + data.size()), '\0');
   content.replace(off, data.size(), data);
 }
@@ -193,7 +209,8 @@ void StressWorker::cut() {
   const std::string path = any_path_of(S_IFREG);
   if (!path.empty()) {
     const std::uint64_t size = random_.below(15'000);
-    expect("truncate", path, Errno{}, error_of(sys::truncate(full(path), static_cast<off_t>(size))));
+    expect("truncate", path, Errno{},
+           error_of(sys::truncate(full(path), static_cast<off_t>(size))));
     nodes_[path]->content.resize(size, '\0');
   }
 }
@@ -249,7 +266,9 @@ std::string StressWorker::new_or_old_name(const std::string& dir) {
   return join(dir, "n" + std::to_string(random_.below(kNames)));
 }
 
-std::string StressWorker::any_path() { return nodes_.empty() ? "" : random_.pick(nodes_).first; }
+std::string StressWorker::any_path() {
+  return nodes_.empty() ? "" : random_.pick(nodes_).first;
+}
 
 std::string StressWorker::any_path_of(mode_t type) {
   for (int tries = 0; tries < 20; ++tries) {
@@ -295,11 +314,12 @@ void StressWorker::put(const std::string& path, Nodes nodes) {
   }
 }
 
-void StressWorker::expect(const char* what, const std::string& path, Errno expected, Errno found) const {
+void StressWorker::expect(const char* what, const std::string& path, Errno expected,
+                          Errno found) const {
   if (!(expected == found)) {
-    throw std::runtime_error("operation " + std::to_string(count_) + ", " + what + " " + path + ": expected " +
-                             Catch::StringMaker<Errno>::convert(expected) + ", got " +
-                             Catch::StringMaker<Errno>::convert(found));
+    throw std::runtime_error("operation " + std::to_string(count_) + ", " + what + " " + path +
+                             ": expected " + Catch::StringMaker<Errno>::convert(expected) +
+                             ", got " + Catch::StringMaker<Errno>::convert(found));
   }
 }
 
@@ -314,8 +334,8 @@ std::string StressWorker::describe(const std::string& path, const Node& node) co
     }
   }
   std::ostringstream text;
-  text << std::oct << node.mode << std::dec << ' ' << node.uid << ':' << node.gid << " links="
-       << links + (directory ? 2 : 0);
+  text << std::oct << node.mode << std::dec << ' ' << node.uid << ':' << node.gid
+       << " links=" << links + (directory ? 2 : 0);
   if (!directory) {
     text << " size=" << node.content.size() << " rdev=0";
   }

@@ -48,8 +48,8 @@ class StressWorker {
 
   std::string any_directory();  // "" is the root
   std::string new_or_old_name(const std::string& dir);
-  std::string any_path();                           // "" when there is none
-  std::string any_path_of(mode_t type);             // the same, of a type
+  std::string any_path();                // "" when there is none
+  std::string any_path_of(mode_t type);  // the same, of a type
   [[nodiscard]] bool is_directory(const std::string& path) const;
   [[nodiscard]] bool is_empty(const std::string& dir) const;
   [[nodiscard]] bool lies_in(const std::string& path, const std::string& dir) const;

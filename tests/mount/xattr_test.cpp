@@ -11,7 +11,9 @@ constexpr long kTmpfsMagic = 0x01021994;
 constexpr std::size_t kMaxValue = 65'536;
 
 // A local filesystem of our oracles that stores large values; ext4 holds about 4 KiB in all.
-bool stores_large(const Place& place) { return place.is_pmemfs() || place.is_plain(kTmpfsMagic); }
+bool stores_large(const Place& place) {
+  return place.is_pmemfs() || place.is_plain(kTmpfsMagic);
+}
 
 }  // namespace
 
@@ -19,14 +21,16 @@ POSIX_CASE("xattr: set, get, list and remove in each namespace") {
   make_file(place / "file");
   NEED_OK(sys::mkdir(place / "dir"));
   for (const char* target : {"file", "dir"}) {
-    for (const std::string& name : {std::string("user.a"), std::string("trusted.b"), std::string("security.c")}) {
+    for (const std::string& name :
+         {std::string("user.a"), std::string("trusted.b"), std::string("security.c")}) {
       INFO(name << " on a " << target);
       EXPECT_OK(sys::setxattr(place / target, name, "value"));
       CHECK(xattr_of(place / target, name) == "value");
       EXPECT_OK(sys::setxattr(place / target, name, "longer value"));
       CHECK(xattr_of(place / target, name) == "longer value");
     }
-    CHECK(xattr_names_of(place / target) == std::vector<std::string>{"security.c", "trusted.b", "user.a"});
+    CHECK(xattr_names_of(place / target) ==
+          std::vector<std::string>{"security.c", "trusted.b", "user.a"});
     EXPECT_OK(sys::removexattr(place / target, "trusted.b"));
     CHECK(xattr_names_of(place / target) == std::vector<std::string>{"security.c", "user.a"});
     EXPECT_ERRNO(ENODATA, sys::getxattr(place / target, "trusted.b"));
@@ -121,15 +125,18 @@ POSIX_CASE("xattr: trusted names are listed for root alone") {
   NEED_OK(sys::setxattr(place / "file", "user.a", "v"));
   NEED_OK(sys::setxattr(place / "file", "trusted.a", "v"));
   CHECK(xattr_names_of(place / "file").size() == 2);
-  const auto count = [&] { return Errno{static_cast<int>(xattr_names_of(place / "file").size())}; };
+  const auto count = [&] {
+    return Errno{static_cast<int>(xattr_names_of(place / "file").size())};
+  };
   CHECK(as_user(kAlice, count) == Errno{1});
 }
 
 POSIX_CASE("xattr: values of every size up to 64 KiB") {
   make_file(place / "file");
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{255}, std::size_t{256}, std::size_t{1000},
-                                 std::size_t{3000}, std::size_t{4050}, std::size_t{4096}, std::size_t{4097},
-                                 std::size_t{10'000}, std::size_t{32'768}, kMaxValue - 1, kMaxValue}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{255}, std::size_t{256}, std::size_t{1000},
+        std::size_t{3000}, std::size_t{4050}, std::size_t{4096}, std::size_t{4097},
+        std::size_t{10'000}, std::size_t{32'768}, kMaxValue - 1, kMaxValue}) {
     if (size > 3000 && !stores_large(place)) {
       break;
     }
@@ -150,7 +157,8 @@ POSIX_CASE("xattr: several large values on one file") {
   }
   make_file(place / "file");
   for (std::uint64_t i = 0; i < 8; ++i) {
-    EXPECT_OK(sys::setxattr(place / "file", "user.v" + std::to_string(i), pattern(kMaxValue - i, i)));
+    EXPECT_OK(
+        sys::setxattr(place / "file", "user.v" + std::to_string(i), pattern(kMaxValue - i, i)));
   }
   EXPECT_OK(sys::removexattr(place / "file", "user.v3"));
   EXPECT_OK(sys::setxattr(place / "file", "user.v5", pattern(100, 55)));
@@ -184,7 +192,8 @@ POSIX_CASE("xattr: many names on one file") {
   }
   check();
   for (int i = 1; i < count; i += 2) {
-    REQUIRE(xattr_of(place / "file", "user.attribute-number-" + std::to_string(i)) == std::to_string(i));
+    REQUIRE(xattr_of(place / "file", "user.attribute-number-" + std::to_string(i)) ==
+            std::to_string(i));
   }
 }
 
@@ -192,7 +201,8 @@ PMEMFS_CASE("xattr: a list that no caller could take is E2BIG, never cut") {
   make_file(place / "file");
   const std::string tail(240, 'n');
   int set = 0;
-  while (set < 400 && sys::setxattr(place / "file", "user." + std::to_string(1000 + set) + tail, "v") == 0) {
+  while (set < 400 &&
+         sys::setxattr(place / "file", "user." + std::to_string(1000 + set) + tail, "v") == 0) {
     ++set;
   }
   const ssize_t listed = ::listxattr((place / "file").c_str(), nullptr, 0);

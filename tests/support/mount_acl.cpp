@@ -103,8 +103,9 @@ std::string decode_acl(const std::string& binary) {
   }
   std::string text;
   for (std::size_t at = kHeader; at < binary.size(); at += kEntry) {
-    text += (text.empty() ? "" : " ") +
-            entry_text(read_le(binary, at, 2), read_le(binary, at + 2, 2), read_le(binary, at + 4, 4));
+    text +=
+        (text.empty() ? "" : " ") +
+        entry_text(read_le(binary, at, 2), read_le(binary, at + 2, 2), read_le(binary, at + 4, 4));
   }
   return text;
 }

@@ -11,10 +11,11 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+
+#include <nlohmann/json.hpp>
 
 #include "support/mount_guardian.hpp"
 
@@ -95,7 +96,9 @@ Counters difference(const Counters& before, const Counters& after) {
 }
 
 // RELEASE is sent after close(2) returned.
-void settle() { std::this_thread::sleep_for(std::chrono::milliseconds(25)); }
+void settle() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(25));
+}
 
 std::array<std::unique_ptr<Mount>, 3>& shared_mounts() {
   static_cast<void>(Guardian::instance());  // must outlive them
@@ -107,9 +110,12 @@ std::array<std::unique_ptr<Mount>, 3>& shared_mounts() {
 
 const char* name_of(Kind kind) {
   switch (kind) {
-    case Kind::kPlain: return "plain directory";
-    case Kind::kDirectory: return "directory region";
-    case Kind::kFile: return "file region";
+    case Kind::kPlain:
+      return "plain directory";
+    case Kind::kDirectory:
+      return "directory region";
+    case Kind::kFile:
+      return "file region";
   }
   return "?";
 }
@@ -148,8 +154,12 @@ std::string program(const std::string& name) {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / name;
 }
 
-const std::string& scratch() { return Guardian::instance().scratch(); }
-void note_progress() { Guardian::instance().progress(); }
+const std::string& scratch() {
+  return Guardian::instance().scratch();
+}
+void note_progress() {
+  Guardian::instance().progress();
+}
 
 void need_mounting() {
   if (::geteuid() != 0) {
@@ -165,8 +175,8 @@ Mount::Mount(const MountSpec& spec) : spec_(spec) {
   static int count = 0;
   home_ = scratch() + "/" + std::to_string(count++);
   std::filesystem::create_directories(home_);
-  if (!spec_.host_size.empty() &&
-      ::mount("none", home_.c_str(), "tmpfs", 0, ("mode=755,size=" + spec_.host_size).c_str()) < 0) {
+  if (!spec_.host_size.empty() && ::mount("none", home_.c_str(), "tmpfs", 0,
+                                          ("mode=755,size=" + spec_.host_size).c_str()) < 0) {
     throw std::runtime_error("cannot mount a tmpfs");
   }
   root_ = home_ + "/mnt";
@@ -206,9 +216,13 @@ void Mount::make_region() const {
   }
 }
 
-bool Mount::alive() const { return daemon_ > 0 && is_mounted(root_); }
+bool Mount::alive() const {
+  return daemon_ > 0 && is_mounted(root_);
+}
 
-void Mount::mount() { mount(spec_.options); }
+void Mount::mount() {
+  mount(spec_.options);
+}
 
 void Mount::mount(const std::string& options) {
   note_progress();
@@ -279,7 +293,9 @@ void Mount::end_daemon() {
   wait_for_orderly_end();
 }
 
-void Mount::remount() { remount(spec_.options); }
+void Mount::remount() {
+  remount(spec_.options);
+}
 
 void Mount::remount(const std::string& options) {
   unmount();
@@ -292,7 +308,9 @@ void Mount::kill_daemon() {
   static_cast<void>(wait_for_end());
 }
 
-void Mount::detach() { ::umount2(root_.c_str(), MNT_DETACH); }
+void Mount::detach() {
+  ::umount2(root_.c_str(), MNT_DETACH);
+}
 
 void Mount::kill_and_remount() {
   kill_daemon();
@@ -300,14 +318,17 @@ void Mount::kill_and_remount() {
   mount();
 }
 
-std::string Mount::log() const { return text_of(home_ + "/log"); }
+std::string Mount::log() const {
+  return text_of(home_ + "/log");
+}
 
 RequestCount::RequestCount(const Mount& mount) : root_(mount.root()) {
   static_cast<void>(read_counters(root_));  // the first one may find colder caches
   settle();
   start_ = read_counters(root_);
   settle();
-  // so_far() finds the rest of the reading above, this one whole, and the first part of its own: two readings' cost.
+  // so_far() finds the rest of the reading above, this one whole, and the first part of its own:
+  // two readings' cost.
   for (const auto& [name, cost] : difference(start_, read_counters(root_))) {
     start_[name] += 2 * cost;
   }
@@ -346,7 +367,9 @@ Place::Place(Kind kind) : kind_(kind) {
   }
 }
 
-Place::~Place() { static_cast<void>(remove()); }
+Place::~Place() {
+  static_cast<void>(remove());
+}
 
 bool Place::is_plain(long magic) const {
   struct statfs fs {};
@@ -389,7 +412,9 @@ void on_each(const std::vector<Kind>& kinds, const std::function<void(Kind)>& bo
     PMEMFS_SKIP("needs a pmemfs mount of a kind that this run leaves out");
   }
   for (const Kind kind : kinds) {
-    DYNAMIC_SECTION("on a " << name_of(kind)) { body(kind); }
+    DYNAMIC_SECTION("on a " << name_of(kind)) {
+      body(kind);
+    }
   }
 }
 

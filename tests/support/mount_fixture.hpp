@@ -2,9 +2,10 @@
 
 // Builds regions, mounts pmemfs on them and cleans up, whatever happens to the test.
 //
-// POSIX_CASE runs on both kinds of region, on one mount for the whole program, each time in a fresh directory. With
-// PMEMFS_TEST_DIR=<dir> it runs in that directory instead, without mounting: a local filesystem is the oracle.
-// PMEMFS_TEST_KIND=directory|file restricts the kinds, PMEMFS_TEST_REGION_SIZE sizes the file region of that one mount.
+// POSIX_CASE runs on both kinds of region, on one mount for the whole program, each time in a fresh
+// directory. With PMEMFS_TEST_DIR=<dir> it runs in that directory instead, without mounting: a
+// local filesystem is the oracle. PMEMFS_TEST_KIND=directory|file restricts the kinds,
+// PMEMFS_TEST_REGION_SIZE sizes the file region of that one mount.
 
 #include <sys/types.h>
 
@@ -31,8 +32,9 @@ const char* name_of(Kind kind);
 struct MountSpec {
   Kind kind = Kind::kDirectory;
   std::string options = "allow_other";
-  std::string region_size = "64M";   // of a file region
-  std::string host_size = {};        // of a tmpfs of its own to build the region on; empty: /dev/shm itself
+  std::string region_size = "64M";  // of a file region
+  std::string host_size =
+      {};  // of a tmpfs of its own to build the region on; empty: /dev/shm itself
 };
 
 struct ProgramResult {
@@ -46,7 +48,8 @@ std::string program(const std::string& name);
 
 // A directory of this test program below /dev/shm, gone with it.
 const std::string& scratch();
-// Tells the watchdog that the test is alive: without it for a while, all daemons are killed, so that a hang is a failure.
+// Tells the watchdog that the test is alive: without it for a while, all daemons are killed, so
+// that a hang is a failure.
 void note_progress();
 
 // Ends the case as skipped unless mounting is possible here.
@@ -96,7 +99,8 @@ class Mount {
   pid_t daemon_ = -1;
 };
 
-// Counts the requests that reach a mount's daemon from its construction on, without those of counting.
+// Counts the requests that reach a mount's daemon from its construction on, without those of
+// counting.
 class RequestCount {
  public:
   explicit RequestCount(const Mount& mount);
@@ -147,9 +151,11 @@ void need_kind(Kind kind);
 
 }  // namespace pmemfs::test
 
-#define PMEMFS_CASE_NAMED(function, kinds, ...)                        \
-  static void function(const ::pmemfs::test::Place& place);            \
-  TEST_CASE(__VA_ARGS__) { ::pmemfs::test::run_on(kinds, &function); } \
+#define PMEMFS_CASE_NAMED(function, kinds, ...)             \
+  static void function(const ::pmemfs::test::Place& place); \
+  TEST_CASE(__VA_ARGS__) {                                  \
+    ::pmemfs::test::run_on(kinds, &function);               \
+  }                                                         \
   static void function([[maybe_unused]] const ::pmemfs::test::Place& place)
 #define PMEMFS_CASE_JOINED(line, kinds, ...) PMEMFS_CASE_NAMED(case_at_##line, kinds, __VA_ARGS__)
 #define PMEMFS_CASE_AT(line, kinds, ...) PMEMFS_CASE_JOINED(line, kinds, __VA_ARGS__)

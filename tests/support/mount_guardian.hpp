@@ -1,7 +1,7 @@
 #pragma once
 
-// A process that outlives the test program: it unmounts and removes what a killed test left behind, and kills daemons
-// when the test makes no progress.
+// A process that outlives the test program: it unmounts and removes what a killed test left behind,
+// and kills daemons when the test makes no progress.
 
 #include <sys/types.h>
 

@@ -22,7 +22,9 @@ class Random {
   static std::uint64_t any_seed() { return number_from("PMEMFS_SEED", std::random_device{}()); }
 
   std::uint64_t below(std::uint64_t limit) { return limit == 0 ? 0 : engine_() % limit; }
-  std::uint64_t between(std::uint64_t low, std::uint64_t high) { return low + below(high - low + 1); }
+  std::uint64_t between(std::uint64_t low, std::uint64_t high) {
+    return low + below(high - low + 1);
+  }
   bool one_in(std::uint64_t n) { return below(n) == 0; }
   template <typename Container>
   const auto& pick(const Container& from) {

@@ -32,9 +32,15 @@ struct stat stat_of(int fd) {
   return st;
 }
 
-ino_t inode_of(const std::string& path) { return stat_of(path).st_ino; }
-nlink_t links_of(const std::string& path) { return stat_of(path).st_nlink; }
-mode_t mode_of(const std::string& path) { return stat_of(path).st_mode & 07777U; }
+ino_t inode_of(const std::string& path) {
+  return stat_of(path).st_ino;
+}
+nlink_t links_of(const std::string& path) {
+  return stat_of(path).st_nlink;
+}
+mode_t mode_of(const std::string& path) {
+  return stat_of(path).st_mode & 07777U;
+}
 
 bool exists(const std::string& path) {
   struct stat st {};
@@ -168,6 +174,8 @@ std::string pattern(std::size_t size, std::uint64_t seed) {
   return data;
 }
 
-void tick() { std::this_thread::sleep_for(std::chrono::milliseconds(12)); }
+void tick() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(12));
+}
 
 }  // namespace pmemfs::test

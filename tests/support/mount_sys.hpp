@@ -43,9 +43,15 @@ namespace sys {
 inline int open(const std::string& p, int flags, mode_t mode = 0644) {
   return ::open(p.c_str(), flags | O_CLOEXEC, mode);
 }
-inline int mkdir(const std::string& p, mode_t mode = 0755) { return ::mkdir(p.c_str(), mode); }
-inline int rmdir(const std::string& p) { return ::rmdir(p.c_str()); }
-inline int unlink(const std::string& p) { return ::unlink(p.c_str()); }
+inline int mkdir(const std::string& p, mode_t mode = 0755) {
+  return ::mkdir(p.c_str(), mode);
+}
+inline int rmdir(const std::string& p) {
+  return ::rmdir(p.c_str());
+}
+inline int unlink(const std::string& p) {
+  return ::unlink(p.c_str());
+}
 inline int mknod(const std::string& p, mode_t mode, dev_t dev = 0) {
   return ::mknod(p.c_str(), mode, dev);
 }
@@ -58,14 +64,24 @@ inline int link(const std::string& from, const std::string& to) {
 inline int rename(const std::string& from, const std::string& to, unsigned flags = 0) {
   return ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags);
 }
-inline int chmod(const std::string& p, mode_t mode) { return ::chmod(p.c_str(), mode); }
+inline int chmod(const std::string& p, mode_t mode) {
+  return ::chmod(p.c_str(), mode);
+}
 inline int lchown(const std::string& p, uid_t uid, gid_t gid) {
   return ::lchown(p.c_str(), uid, gid);
 }
-inline int truncate(const std::string& p, off_t size) { return ::truncate(p.c_str(), size); }
-inline int chdir(const std::string& p) { return ::chdir(p.c_str()); }
-inline int lstat(const std::string& p, struct stat& st) { return ::lstat(p.c_str(), &st); }
-inline int access(const std::string& p, int mode) { return ::access(p.c_str(), mode); }
+inline int truncate(const std::string& p, off_t size) {
+  return ::truncate(p.c_str(), size);
+}
+inline int chdir(const std::string& p) {
+  return ::chdir(p.c_str());
+}
+inline int lstat(const std::string& p, struct stat& st) {
+  return ::lstat(p.c_str(), &st);
+}
+inline int access(const std::string& p, int mode) {
+  return ::access(p.c_str(), mode);
+}
 
 inline ssize_t readlink(const std::string& p, std::string& target) {
   target.resize(PATH_MAX);

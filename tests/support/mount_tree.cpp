@@ -13,8 +13,8 @@ constexpr int kLinesShown = 20;
 std::string describe(const std::string& path, const TreeDetail& detail) {
   const struct stat st = stat_of(path);
   std::ostringstream text;
-  text << std::oct << st.st_mode << std::dec << ' ' << st.st_uid << ':' << st.st_gid << " links="
-       << st.st_nlink;
+  text << std::oct << st.st_mode << std::dec << ' ' << st.st_uid << ':' << st.st_gid
+       << " links=" << st.st_nlink;
   if (!S_ISDIR(st.st_mode)) {
     text << " size=" << st.st_size << " rdev=" << st.st_rdev;
   }

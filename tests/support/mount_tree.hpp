@@ -7,13 +7,14 @@
 
 namespace pmemfs::test {
 
-// Path below the root → everything that must survive: type, mode, owner, links, size, times, content, target, xattrs.
+// Path below the root → everything that must survive: type, mode, owner, links, size, times,
+// content, target, xattrs.
 using Tree = std::map<std::string, std::string>;
 
 struct TreeDetail {
-  bool times = true;     // mtime of everything, ctime of none
-  bool content = true;   // of regular files, as a hash
-  bool inodes = true;    // inode numbers
+  bool times = true;    // mtime of everything, ctime of none
+  bool content = true;  // of regular files, as a hash
+  bool inodes = true;   // inode numbers
   bool xattrs = true;
 };
 

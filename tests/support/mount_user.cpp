@@ -74,7 +74,9 @@ void Child::kill() {
   static_cast<void>(wait());
 }
 
-Errno in_child(const std::function<Errno()>& body) { return Child(body).wait(); }
+Errno in_child(const std::function<Errno()>& body) {
+  return Child(body).wait();
+}
 
 Errno as_user(const User& user, const std::function<Errno()>& body) {
   return in_child([&] {

@@ -45,8 +45,8 @@ class Child {
 class Turnstile {
  public:
   Turnstile();
-  void let_pass() const;      // wakes one waiter, now or later
-  bool wait_for_turn() const; // false when nobody came within 30 s
+  void let_pass() const;       // wakes one waiter, now or later
+  bool wait_for_turn() const;  // false when nobody came within 30 s
 
  private:
   UniqueFd read_;
@@ -55,7 +55,7 @@ class Turnstile {
 
 }  // namespace pmemfs::test
 
-#define EXPECT_ERRNO_AS(user, expected, ...)                                                       \
-  CHECK(pmemfs::test::as_user(user, [&] { return pmemfs::test::error_of(__VA_ARGS__); }) ==        \
+#define EXPECT_ERRNO_AS(user, expected, ...)                                                \
+  CHECK(pmemfs::test::as_user(user, [&] { return pmemfs::test::error_of(__VA_ARGS__); }) == \
         pmemfs::test::Errno{expected})
 #define EXPECT_OK_AS(user, ...) EXPECT_ERRNO_AS(user, 0, __VA_ARGS__)

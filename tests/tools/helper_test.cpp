@@ -57,8 +57,8 @@ TEST_CASE("dev and suid are honoured by default, other users are let in") {
   write_file(stage.point + "/null", "gone");
   CHECK(read_file(stage.point + "/null").empty());
   fs::permissions(stage.dir.path(), fs::perms::owner_all | fs::perms::others_exec);
-  const ProgramResult other =
-      run_program({"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", stage.point});
+  const ProgramResult other = run_program(
+      {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "ls", stage.point});
   CHECK(other.status == 0);
 }
 

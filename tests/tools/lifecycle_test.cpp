@@ -1,8 +1,7 @@
 // The daemon from its start to its end.
-#include <unistd.h>
-
 #include <sys/mount.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <csignal>

@@ -186,20 +186,25 @@ TEST_CASE("listing goes on at a cookie while names come and go") {
     REQUIRE(rig.fs()
                 .list(kRootInode, cookie, true,
                       [&](const ListedEntry& e) {
-                        if (taken == 7) return false;
+                        if (taken == 7)
+                          return false;
                         taken++;
-                        if (e.attributes != nullptr) rig.fs().forget(e.ino, 1);
+                        if (e.attributes != nullptr)
+                          rig.fs().forget(e.ino, 1);
                         seen.insert(std::string(e.name));
                         cookie = e.next;
                         return true;
                       })
                 .ok());
-    if (taken == 0) break;
+    if (taken == 0)
+      break;
     const std::string passing = "passing-" + std::to_string(round);
     rig.put(passing, "");
-    if (round % 2 == 0) REQUIRE(rig.fs().unlink(kRootInode, passing).ok());
+    if (round % 2 == 0)
+      REQUIRE(rig.fs().unlink(kRootInode, passing).ok());
   }
-  for (const std::string& name : stay) CHECK(seen.count(name) == 1);
+  for (const std::string& name : stay)
+    CHECK(seen.count(name) == 1);
   CHECK(rig.fs().status().inodes_in_memory == 1);  // every reference was given back
 }
 
@@ -209,7 +214,8 @@ TEST_CASE("the index of a directory goes with its node") {
   const std::uint64_t before = rig.fs().status().directory_index_bytes;  // the root's
   const auto held = rig.fs().lookup(kRootInode, "dir");
   REQUIRE(held.ok());
-  for (int i = 0; i < 200; i++) rig.close(rig.create("f" + std::to_string(i), O_RDWR, dir));
+  for (int i = 0; i < 200; i++)
+    rig.close(rig.create("f" + std::to_string(i), O_RDWR, dir));
   CHECK(rig.fs().status().directory_index_bytes > before + 200);
   rig.fs().forget(dir, 1);
   CHECK(rig.fs().status().directory_index_bytes == before);
