@@ -20,7 +20,9 @@ struct WireEntry {
 };
 static_assert(sizeof(WireEntry) == kEntrySize);
 
-bool has_id(AclTag tag) { return tag == AclTag::kUser || tag == AclTag::kGroup; }
+bool has_id(AclTag tag) {
+  return tag == AclTag::kUser || tag == AclTag::kGroup;
+}
 
 bool known(std::uint16_t tag) {
   constexpr std::array<std::uint16_t, 6> kTags{0x01, 0x02, 0x04, 0x08, 0x10, 0x20};
@@ -35,23 +37,27 @@ Result<Acl> Acl::parse(std::span<const std::byte> xattr) {
     return Error(EINVAL);
   }
   std::memcpy(&version, xattr.data(), sizeof version);
-  if (version != kVersion) return Error(EOPNOTSUPP);
+  if (version != kVersion)
+    return Error(EOPNOTSUPP);
   Acl acl;
   for (std::size_t at = kHeaderSize; at < xattr.size(); at += kEntrySize) {
     WireEntry wire{};
     std::memcpy(&wire, xattr.data() + at, sizeof wire);
-    if (!known(wire.tag) || wire.perm > 7) return Error(EINVAL);
+    if (!known(wire.tag) || wire.perm > 7)
+      return Error(EINVAL);
     const auto tag = static_cast<AclTag>(wire.tag);
     acl.entries_.push_back({tag, wire.perm, has_id(tag) ? wire.id : kNoId});
   }
-  if (!acl.valid()) return Error(EINVAL);
+  if (!acl.valid())
+    return Error(EINVAL);
   return acl;
 }
 
 // Ascending by tag (the kernel's order), one of each of the obligatory entries, a mask when there
 // are named ones. Named entries may come in any order of ids.
 bool Acl::valid() const {
-  if (entries_.empty()) return true;  // "no list": setxattr of an empty one removes it
+  if (entries_.empty())
+    return true;  // "no list": setxattr of an empty one removes it
   const auto count = [this](AclTag tag) {
     return std::count_if(entries_.begin(), entries_.end(),
                          [tag](const AclEntry& e) { return e.tag == tag; });
@@ -83,7 +89,9 @@ AclEntry* Acl::find(AclTag tag) {
   return found == entries_.end() ? nullptr : &*found;
 }
 
-const AclEntry* Acl::find(AclTag tag) const { return const_cast<Acl*>(this)->find(tag); }
+const AclEntry* Acl::find(AclTag tag) const {
+  return const_cast<Acl*>(this)->find(tag);
+}
 
 bool Acl::minimal() const {
   return std::all_of(entries_.begin(), entries_.end(), [](const AclEntry& e) {
@@ -93,17 +101,21 @@ bool Acl::minimal() const {
 
 std::uint32_t Acl::mode_bits() const {
   const AclEntry* group = find(AclTag::kMask);
-  if (group == nullptr) group = find(AclTag::kGroupObj);
+  if (group == nullptr)
+    group = find(AclTag::kGroupObj);
   const AclEntry* user = find(AclTag::kUserObj);
   const AclEntry* other = find(AclTag::kOther);
-  if (user == nullptr || group == nullptr || other == nullptr) return 0;
+  if (user == nullptr || group == nullptr || other == nullptr)
+    return 0;
   return static_cast<std::uint32_t>(user->perm << 6 | group->perm << 3 | other->perm);
 }
 
 void Acl::apply_mode(std::uint32_t mode) {
-  if (entries_.empty()) return;
+  if (entries_.empty())
+    return;
   AclEntry* group = find(AclTag::kMask);
-  if (group == nullptr) group = find(AclTag::kGroupObj);
+  if (group == nullptr)
+    group = find(AclTag::kGroupObj);
   find(AclTag::kUserObj)->perm = static_cast<std::uint16_t>(mode >> 6U & 7U);
   group->perm = static_cast<std::uint16_t>(mode >> 3U & 7U);
   find(AclTag::kOther)->perm = static_cast<std::uint16_t>(mode & 7U);

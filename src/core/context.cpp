@@ -44,7 +44,8 @@ Context::Context(std::unique_ptr<store::Store> s, BackingDir* b, FilesystemOptio
       passthrough(options.passthrough),
       nodes([this](Node& node) { reap(*this, node); },
             [this](const Node& node) {
-              if (node.directory) index_bytes -= node.directory->memory_bytes();
+              if (node.directory)
+                index_bytes -= node.directory->memory_bytes();
             }) {}
 
 Timestamp now() {
@@ -53,7 +54,9 @@ Timestamp now() {
   return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)};
 }
 
-Result<InodeRecord> read_inode(Context& c, const Node& node) { return c.store->inode(node.ino); }
+Result<InodeRecord> read_inode(Context& c, const Node& node) {
+  return c.store->inode(node.ino);
+}
 
 Status commit_inode(Context& c, InodeRecord& inode) {
   store::Change change(*c.store);

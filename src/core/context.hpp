@@ -87,8 +87,12 @@ struct Context {
 inline void set_flag(InodeRecord& i, std::uint32_t flag, bool on) {
   i.flags.store(on ? i.flags.load() | flag : i.flags.load() & ~flag);
 }
-[[nodiscard]] inline bool is_regular(const InodeRecord& i) { return S_ISREG(i.mode.load()); }
-[[nodiscard]] inline bool is_directory(const InodeRecord& i) { return S_ISDIR(i.mode.load()); }
+[[nodiscard]] inline bool is_regular(const InodeRecord& i) {
+  return S_ISREG(i.mode.load());
+}
+[[nodiscard]] inline bool is_directory(const InodeRecord& i) {
+  return S_ISDIR(i.mode.load());
+}
 [[nodiscard]] inline bool is_durable(const InodeRecord& i) {
   return has_flag(i, format::kInodeDurable);
 }

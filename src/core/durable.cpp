@@ -1,11 +1,10 @@
 #include "core/durable.hpp"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <linux/falloc.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-#include <fmt/core.h>
 
 #include <mutex>
 
@@ -34,7 +33,8 @@ Status fill_backing(Context& c, Node& node, InodeRecord& inode) {
   PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
   PMEMFS_TRY(const HostStat host, c.backing->stat_fd(file.fd()));
   const DurableReservation room(c, host.size);
-  if (!room.granted()) return Error(EDQUOT);
+  if (!room.granted())
+    return Error(EDQUOT);
   PMEMFS_CHECK(backing_data::fill(c, inode, file.fd(), 0, host.size));
   (void)c.backing->set_times(file.fd(), host.atime, host.mtime);
   set_flag(inode, format::kInodeDurable, true);
@@ -47,7 +47,8 @@ Status fill_backing(Context& c, Node& node, InodeRecord& inode) {
 Status fill_extents(Context& c, Node& node, InodeRecord& inode) {
   const std::uint64_t size = inode.size.load();
   const DurableReservation room(c, size);
-  if (!room.granted()) return Error(EDQUOT);
+  if (!room.granted())
+    return Error(EDQUOT);
   PMEMFS_CHECK(extent_data::fill(c, node, inode, size));
   set_flag(inode, format::kInodeDurable, true);
   inode.durable_len.store(size);
@@ -63,13 +64,16 @@ Status pin(Context& c, Node& node, InodeRecord& inode) {
     return commit_inode(c, inode);
   }
   const bool direct = c.has_backing() && c.passthrough;
-  if (!direct && node.cached_opens != 0) return Error(EBUSY);
+  if (!direct && node.cached_opens != 0)
+    return Error(EBUSY);
   return c.has_backing() ? fill_backing(c, node, inode) : fill_extents(c, node, inode);
 }
 
 Status check_right(Context& c, const Caller& caller) {
-  if (c.read_only()) return Error(EROFS);
-  if (!may_set_durable(c.options.durable, caller)) return Error(EPERM);
+  if (c.read_only())
+    return Error(EROFS);
+  if (!may_set_durable(c.options.durable, caller))
+    return Error(EPERM);
   return {};
 }
 
@@ -79,8 +83,10 @@ Result<std::string> extents_of_backing(Context& c, Node& node, const InodeRecord
   std::uint64_t at = 0;
   for (std::size_t runs = 0; at < size && runs < kMostRunsShown; runs++) {
     const auto data = backing_data::seek(c, node, inode, at, SEEK_DATA);
-    if (data.code() == ENXIO) break;
-    if (!data) return data.error();
+    if (data.code() == ENXIO)
+      break;
+    if (!data)
+      return data.error();
     PMEMFS_TRY(const std::uint64_t end, backing_data::seek(c, node, inode, *data, SEEK_HOLE));
     text += fmt::format("{}+{}\n", *data, end - *data);
     at = end;
@@ -93,17 +99,20 @@ Result<std::string> extents_of_region(Context& c, Node& node) {
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));
   std::size_t runs = 0;
   for (const store::Mapping& m : node.extents->all()) {
-    if (runs++ == kMostRunsShown) break;
-    text += fmt::format("{}+{} at {}{}\n", m.logical * format::kBlockSize,
-                        m.count * format::kBlockSize, m.physical.value * format::kBlockSize,
-                        m.unwritten ? " unwritten" : "");
+    if (runs++ == kMostRunsShown)
+      break;
+    text +=
+        fmt::format("{}+{} at {}{}\n", m.logical * format::kBlockSize, m.count * format::kBlockSize,
+                    m.physical.value * format::kBlockSize, m.unwritten ? " unwritten" : "");
   }
   return text;
 }
 
 std::string mapping_of(const Context& c, const InodeRecord& inode) {
-  if (!is_regular(inode)) return "refused";
-  if (c.has_backing() && c.passthrough) return "passthrough";
+  if (!is_regular(inode))
+    return "refused";
+  if (c.has_backing() && c.passthrough)
+    return "passthrough";
   return is_durable(inode) ? "refused" : "cached";
 }
 
@@ -111,16 +120,22 @@ std::string mapping_of(const Context& c, const InodeRecord& inode) {
 
 OwnName own_name(std::string_view name) {
   for (const std::string_view space : {"user.", "trusted.", "security.", "system."}) {
-    if (!name.starts_with(space)) continue;
+    if (!name.starts_with(space))
+      continue;
     const std::string_view rest = name.substr(space.size());
-    if (rest != "pmemfs" && !rest.starts_with("pmemfs.")) return OwnName::kNone;
+    if (rest != "pmemfs" && !rest.starts_with("pmemfs."))
+      return OwnName::kNone;
     if (name == PMEMFS_XATTR_DURABLE || name == PMEMFS_XATTR_DURABLE_TRUSTED) {
       return OwnName::kDurable;
     }
-    if (name == PMEMFS_XATTR_GRANULARITY) return OwnName::kGranularity;
-    if (name == PMEMFS_XATTR_MAPPING) return OwnName::kMapping;
-    if (name == PMEMFS_XATTR_PLACEMENT) return OwnName::kPlacement;
-    if (name == PMEMFS_XATTR_EXTENTS) return OwnName::kExtents;
+    if (name == PMEMFS_XATTR_GRANULARITY)
+      return OwnName::kGranularity;
+    if (name == PMEMFS_XATTR_MAPPING)
+      return OwnName::kMapping;
+    if (name == PMEMFS_XATTR_PLACEMENT)
+      return OwnName::kPlacement;
+    if (name == PMEMFS_XATTR_EXTENTS)
+      return OwnName::kExtents;
     return OwnName::kUnknown;
   }
   return OwnName::kUnknown;
@@ -128,19 +143,27 @@ OwnName own_name(std::string_view name) {
 
 Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<const std::byte> value,
                    int flags) {
-  if (value.size() != 1) return Error(EINVAL);
+  if (value.size() != 1)
+    return Error(EINVAL);
   const char digit = static_cast<char>(value[0]);
-  if (digit == '0') return clear_durable(c, caller, ino);
-  if (digit != '1') return Error(EINVAL);
+  if (digit == '0')
+    return clear_durable(c, caller, ino);
+  if (digit != '1')
+    return Error(EINVAL);
   PMEMFS_CHECK(check_right(c, caller));
-  if (!persistent_or_emulated(c)) return Error(EOPNOTSUPP);
+  if (!persistent_or_emulated(c))
+    return Error(EOPNOTSUPP);
   const NodeRef node = c.nodes.get(ino);
-  if (!c.has_backing() || !c.passthrough) wait_until_idle(c, *node);
+  if (!c.has_backing() || !c.passthrough)
+    wait_until_idle(c, *node);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
-  if (!is_regular(inode) && !is_directory(inode)) return Error(EOPNOTSUPP);
-  if (is_durable(inode)) return (flags & XATTR_CREATE) != 0 ? Status(Error(EEXIST)) : Status();
-  if ((flags & XATTR_REPLACE) != 0) return Error(ENODATA);
+  if (!is_regular(inode) && !is_directory(inode))
+    return Error(EOPNOTSUPP);
+  if (is_durable(inode))
+    return (flags & XATTR_CREATE) != 0 ? Status(Error(EEXIST)) : Status();
+  if ((flags & XATTR_REPLACE) != 0)
+    return Error(ENODATA);
   return pin(c, *node, inode);
 }
 
@@ -151,14 +174,18 @@ Status clear_durable(Context& c, const Caller& caller, InodeNo ino) {
   {
     const std::shared_lock lock(node->lock);
     PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
-    if (!is_durable(inode)) return {};
+    if (!is_durable(inode))
+      return {};
     may_be_open = is_regular(inode);
   }
-  if (may_be_open) wait_until_idle(c, *node);
+  if (may_be_open)
+    wait_until_idle(c, *node);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
-  if (!is_durable(inode)) return {};
-  if (is_regular(inode)) PMEMFS_CHECK(prove_unmapped(c, *node, inode));
+  if (!is_durable(inode))
+    return {};
+  if (is_regular(inode))
+    PMEMFS_CHECK(prove_unmapped(c, *node, inode));
   set_flag(inode, format::kInodeDurable, false);
   inode.durable_len.store(0);
   store::set_ctime(inode, now());
@@ -171,7 +198,8 @@ Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
   switch (name) {
     case OwnName::kDurable:
-      if (!is_durable(inode)) return Error(ENODATA);
+      if (!is_durable(inode))
+        return Error(ENODATA);
       return std::string("1");
     case OwnName::kGranularity:
       return std::string(to_string(c.store->region().granularity()));
@@ -180,8 +208,10 @@ Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {
     case OwnName::kPlacement:
       return std::string(c.has_backing() ? "backing" : "extents");
     case OwnName::kExtents:
-      if (!is_regular(inode)) return Error(ENODATA);
-      if (c.has_backing()) return extents_of_backing(c, *node, inode);
+      if (!is_regular(inode))
+        return Error(ENODATA);
+      if (c.has_backing())
+        return extents_of_backing(c, *node, inode);
       lock.unlock();
       return extents_of_region(c, *node);
     case OwnName::kNone:

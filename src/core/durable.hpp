@@ -11,8 +11,8 @@ namespace pmemfs::core {
 
 // Names that pmemfs answers itself. They are hidden from listxattr.
 enum class OwnName : std::uint8_t {
-  kNone,      // not ours
-  kDurable,   // user. or trusted.pmemfs.mmap_durable
+  kNone,     // not ours
+  kDurable,  // user. or trusted.pmemfs.mmap_durable
   kGranularity,
   kMapping,
   kPlacement,
@@ -22,8 +22,8 @@ enum class OwnName : std::uint8_t {
 [[nodiscard]] OwnName own_name(std::string_view name);
 
 // EPERM without the right, EINVAL for another value than "0" and "1", EROFS, EOPNOTSUPP on what is
-// neither file nor directory or where the region is neither persistent nor emulated, EDQUOT, ENOSPC,
-// EBUSY. `flags` as setxattr(2).
+// neither file nor directory or where the region is neither persistent nor emulated, EDQUOT,
+// ENOSPC, EBUSY. `flags` as setxattr(2).
 Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<const std::byte> value,
                    int flags);
 Status clear_durable(Context& c, const Caller& caller, InodeNo ino);

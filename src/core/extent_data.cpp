@@ -19,9 +19,12 @@ using store::Mapping;
 
 constexpr std::uint64_t kBlock = format::kBlockSize;
 constexpr std::uint64_t kFrameBlocks = format::kFrameSize / kBlock;
-constexpr std::uint64_t kHalfLane = 30U << 10U;  // a change is committed before its log outgrows a lane
+constexpr std::uint64_t kHalfLane = 30U
+                                    << 10U;  // a change is committed before its log outgrows a lane
 
-constexpr std::uint64_t blocks_for(std::uint64_t bytes) { return (bytes + kBlock - 1) / kBlock; }
+constexpr std::uint64_t blocks_for(std::uint64_t bytes) {
+  return (bytes + kBlock - 1) / kBlock;
+}
 constexpr ByteOff byte_of(BlockNo block, std::uint64_t in_block = 0) {
   return ByteOff(block.value * kBlock + in_block);
 }
@@ -39,7 +42,8 @@ class Edit {
   Edit(const Edit&) = delete;
   Edit& operator=(const Edit&) = delete;
   ~Edit() {
-    if (!committed_) node_.extents.reset();
+    if (!committed_)
+      node_.extents.reset();
   }
 
   [[nodiscard]] Change& change() { return change_; }
@@ -58,14 +62,17 @@ class Edit {
   bool committed_ = false;
 };
 
-// Zeros the bytes of fresh run `run`, mapped at file block `logical`, that `written` does not cover.
+// Zeros the bytes of fresh run `run`, mapped at file block `logical`, that `written` does not
+// cover.
 void zero_around(Region& region, BlockRun run, std::uint64_t logical, Range written) {
   const std::uint64_t begin = logical * kBlock;
   const std::uint64_t end = begin + run.count * kBlock;
   const std::uint64_t head = std::clamp(written.begin, begin, end);
   const std::uint64_t tail = std::clamp(written.end, head, end);
-  if (head > begin) region.stream_zeros(byte_of(run.start), head - begin);
-  if (end > tail) region.stream_zeros(byte_of(run.start, tail - begin), end - tail);
+  if (head > begin)
+    region.stream_zeros(byte_of(run.start), head - begin);
+  if (end > tail)
+    region.stream_zeros(byte_of(run.start, tail - begin), end - tail);
 }
 
 store::AllocationHint hint_for(const store::ExtentMap& map, const InodeRecord& inode,
@@ -73,9 +80,11 @@ store::AllocationHint hint_for(const store::ExtentMap& map, const InodeRecord& i
   store::AllocationHint hint;
   if (logical > 0) {
     const Mapping before = map.at(logical - 1);
-    if (before.physical) hint.near = BlockNo(before.physical.value + 1);
+    if (before.physical)
+      hint.near = BlockNo(before.physical.value + 1);
   }
-  if (is_durable(inode) && count >= kFrameBlocks) hint.alignment = kFrameBlocks;
+  if (is_durable(inode) && count >= kFrameBlocks)
+    hint.alignment = kFrameBlocks;
   return hint;
 }
 
@@ -117,7 +126,8 @@ Status make_written(Edit& edit, InodeRecord& inode, Range range) {
       at += n;
       continue;
     }
-    if (m.unwritten) PMEMFS_CHECK(use_unwritten(edit, inode, m, range));
+    if (m.unwritten)
+      PMEMFS_CHECK(use_unwritten(edit, inode, m, range));
     at += m.count;
   }
   return {};
@@ -128,9 +138,11 @@ Status make_written(Edit& edit, InodeRecord& inode, Range range) {
 void zero_old_tail(Edit& edit, const InodeRecord& inode, std::uint64_t until) {
   const std::uint64_t size = inode.size.load();
   const std::uint64_t in_block = size % kBlock;
-  if (in_block == 0 || until <= size) return;
+  if (in_block == 0 || until <= size)
+    return;
   const Mapping m = edit.map().at(size / kBlock);
-  if (!m.physical || m.unwritten) return;
+  if (!m.physical || m.unwritten)
+    return;
   const std::uint64_t end = std::min(until, (size / kBlock + 1) * kBlock);
   edit.change().region().stream_zeros(byte_of(m.physical, in_block), end - size);
   edit.change().needs_fence();
@@ -140,8 +152,8 @@ void stream_data(Edit& edit, std::uint64_t off, std::span<const std::byte> src) 
   while (!src.empty()) {
     const Mapping m = edit.map().at(off / kBlock);
     const std::uint64_t in_block = off % kBlock;
-    const auto n = static_cast<std::size_t>(
-        std::min<std::uint64_t>(src.size(), m.count * kBlock - in_block));
+    const auto n =
+        static_cast<std::size_t>(std::min<std::uint64_t>(src.size(), m.count * kBlock - in_block));
     edit.change().region().stream(byte_of(m.physical, in_block), src.data(), n);
     src = src.subspan(n);
     off += n;
@@ -157,13 +169,15 @@ void stamp(InodeRecord& inode) {
 
 void set_size(InodeRecord& inode, std::uint64_t size) {
   inode.size.store(size);
-  if (is_durable(inode)) inode.durable_len.store(size);
+  if (is_durable(inode))
+    inode.durable_len.store(size);
 }
 
 }  // namespace
 
 Status load(Context& c, Node& node, const InodeRecord& inode) {
-  if (node.extents) return {};
+  if (node.extents)
+    return {};
   PMEMFS_TRY(node.extents, store::ExtentMap::load(*c.store, inode));
   return {};
 }
@@ -171,8 +185,10 @@ Status load(Context& c, Node& node, const InodeRecord& inode) {
 Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
                          std::span<std::byte> dst) {
   const std::uint64_t size = inode.size.load();
-  if (off >= size) return std::size_t{0};
-  const std::size_t total = static_cast<std::size_t>(std::min<std::uint64_t>(dst.size(), size - off));
+  if (off >= size)
+    return std::size_t{0};
+  const std::size_t total =
+      static_cast<std::size_t>(std::min<std::uint64_t>(dst.size(), size - off));
   for (std::size_t done = 0; done < total;) {
     const std::uint64_t in_block = (off + done) % kBlock;
     const Mapping m = node.extents->at((off + done) / kBlock);
@@ -181,8 +197,8 @@ Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode,
     if (!m.physical || m.unwritten) {
       std::memset(dst.data() + done, 0, n);
     } else {
-      std::memcpy(dst.data() + done,
-                  c.store->region().data() + byte_of(m.physical, in_block).value, n);
+      std::memcpy(dst.data() + done, c.store->region().data() + byte_of(m.physical, in_block).value,
+                  n);
     }
     done += n;
   }
@@ -192,14 +208,17 @@ Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode,
 Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint64_t off,
                            int whence) {
   const std::uint64_t size = inode.size.load();
-  if (off >= size) return Error(ENXIO);
+  if (off >= size)
+    return Error(ENXIO);
   for (std::uint64_t at = off; at < size;) {
     const Mapping m = node.extents->at(at / kBlock);
     const bool data = m.physical && !m.unwritten;
-    if (data == (whence == SEEK_DATA)) return at;
+    if (data == (whence == SEEK_DATA))
+      return at;
     at = (m.logical + m.count) * kBlock;
   }
-  if (whence == SEEK_DATA) return Error(ENXIO);
+  if (whence == SEEK_DATA)
+    return Error(ENXIO);
   return size;
 }
 
@@ -207,14 +226,16 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
                           std::span<const std::byte> src) {
   const std::uint64_t end = off + src.size();
   const std::uint64_t old_size = inode.size.load();
-  if (is_durable(inode) && end > old_size) PMEMFS_CHECK(resize(c, node, inode, end));
+  if (is_durable(inode) && end > old_size)
+    PMEMFS_CHECK(resize(c, node, inode, end));
   PMEMFS_CHECK(load(c, node, inode));
   InodeRecord changed = inode;
   Edit edit(c, node);
   PMEMFS_CHECK(make_written(edit, changed, {off, end}));
   zero_old_tail(edit, changed, off);
   stream_data(edit, off, src);
-  if (end > old_size) set_size(changed, end);
+  if (end > old_size)
+    set_size(changed, end);
   stamp(changed);
   PMEMFS_CHECK(edit.commit(changed));
   inode = changed;
@@ -234,7 +255,8 @@ static Status shrink(Context& c, Node& node, InodeRecord& inode, std::uint64_t s
     auto last = all.rbegin();
     while (last != all.rend() && last->logical + last->count > keep && !edit.full()) {
       const std::uint64_t from = std::max(last->logical, keep);
-      PMEMFS_CHECK(edit.map().remove(edit.change(), inode, from, last->logical + last->count - from));
+      PMEMFS_CHECK(
+          edit.map().remove(edit.change(), inode, from, last->logical + last->count - from));
       ++last;
     }
     more = last != all.rend() && last->logical + last->count > keep;
@@ -245,7 +267,8 @@ static Status shrink(Context& c, Node& node, InodeRecord& inode, std::uint64_t s
 
 static Status grow_durable(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   const DurableReservation room(c, size - inode.durable_len.load());
-  if (!room.granted()) return Error(EDQUOT);
+  if (!room.granted())
+    return Error(EDQUOT);
   const std::uint64_t old_size = inode.size.load();
   if (Status filled = fill(c, node, inode, size); !filled) {
     (void)shrink(c, node, inode, old_size);
@@ -261,8 +284,10 @@ static Status grow_durable(Context& c, Node& node, InodeRecord& inode, std::uint
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   PMEMFS_CHECK(load(c, node, inode));
   const std::uint64_t old_size = inode.size.load();
-  if (size < old_size) return shrink(c, node, inode, size);
-  if (is_durable(inode) && size > old_size) return grow_durable(c, node, inode, size);
+  if (size < old_size)
+    return shrink(c, node, inode, size);
+  if (is_durable(inode) && size > old_size)
+    return grow_durable(c, node, inode, size);
   Edit edit(c, node);
   zero_old_tail(edit, inode, size);
   set_size(inode, size);
@@ -362,7 +387,8 @@ Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint6
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   const std::uint64_t end = off + len;
   if ((mode & FALLOC_FL_PUNCH_HOLE) != 0) {
-    if (is_durable(inode)) return Error(EOPNOTSUPP);
+    if (is_durable(inode))
+      return Error(EOPNOTSUPP);
     PMEMFS_CHECK(load(c, node, inode));
     return punch(c, node, inode, {off, end});
   }
@@ -372,7 +398,8 @@ Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint6
   PMEMFS_CHECK(reserve(c, node, inode, {off, end}));
   PMEMFS_CHECK(load(c, node, inode));
   Edit edit(c, node);
-  if ((mode & FALLOC_FL_ZERO_RANGE) != 0) zero_written(edit, {off, end});
+  if ((mode & FALLOC_FL_ZERO_RANGE) != 0)
+    zero_written(edit, {off, end});
   if (!keep_size && end > inode.size.load()) {
     zero_old_tail(edit, inode, end);
     set_size(inode, end);

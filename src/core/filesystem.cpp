@@ -32,7 +32,8 @@ struct Filesystem::Impl {
   // Ends the background threads and lets go of every node, as the end of a session does.
   void stop() {
     syncer.reset();
-    if (collector.joinable()) collector.join();
+    if (collector.joinable())
+      collector.join();
     context.handles.clear();
     context.nodes.forget_all();
     context.root = core::NodeRef();
@@ -43,9 +44,11 @@ Filesystem::Filesystem(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 // As after a crash: nothing is freed or written; the store is told nothing.
 Filesystem::~Filesystem() {
-  if (!impl_) return;
+  if (!impl_)
+    return;
   impl_->syncer.reset();
-  if (impl_->collector.joinable()) impl_->collector.join();
+  if (impl_->collector.joinable())
+    impl_->collector.join();
   impl_->context.nodes.abandon();
 }
 
@@ -56,7 +59,8 @@ Result<std::unique_ptr<Filesystem>> Filesystem::open(std::unique_ptr<store::Stor
   core::Context& c = impl->context;
   c.root = c.nodes.get(kRootInode);
   PMEMFS_TRY(const core::InodeRecord root, core::read_inode(c, *c.root));
-  if (!core::is_directory(root)) return Error(EUCLEAN);
+  if (!core::is_directory(root))
+    return Error(EUCLEAN);
   if (!c.read_only()) {
     core::free_orphan_inodes(c);
     PMEMFS_TRY(const std::uint64_t first_new, c.store->next_generation());
@@ -74,8 +78,12 @@ Result<std::unique_ptr<Filesystem>> Filesystem::open(std::unique_ptr<store::Stor
   return std::unique_ptr<Filesystem>(new Filesystem(std::move(impl)));
 }
 
-void Filesystem::set_passthrough(bool available) { impl_->context.passthrough = available; }
-void Filesystem::set_hooks(EdgeHooks hooks) { impl_->context.hooks = std::move(hooks); }
+void Filesystem::set_passthrough(bool available) {
+  impl_->context.passthrough = available;
+}
+void Filesystem::set_hooks(EdgeHooks hooks) {
+  impl_->context.hooks = std::move(hooks);
+}
 
 Status Filesystem::close() {
   core::Context& c = impl_->context;
@@ -83,7 +91,8 @@ Status Filesystem::close() {
       !c.nodes.collect([](const core::Node& n) { return n.lookups != 0 && n.maybe_stored; })
            .empty();
   impl_->stop();
-  if (c.read_only()) return {};
+  if (c.read_only())
+    return {};
   PMEMFS_CHECK(core::sync_host(c));
   return c.store->close(mappings_may_live);
 }
@@ -127,7 +136,9 @@ Status Filesystem::list(InodeNo dir, std::uint64_t cookie, bool with_attributes,
   return core::list(impl_->context, dir, cookie, with_attributes, sink);
 }
 
-Result<Attributes> Filesystem::getattr(InodeNo ino) { return core::getattr(impl_->context, ino); }
+Result<Attributes> Filesystem::getattr(InodeNo ino) {
+  return core::getattr(impl_->context, ino);
+}
 Result<Attributes> Filesystem::setattr(const Caller& c, InodeNo ino,
                                        const AttributeChange& change) {
   return core::setattr(impl_->context, c, ino, change);
@@ -156,7 +167,9 @@ Result<Created> Filesystem::tmpfile(const Caller& c, InodeNo dir, std::uint32_t 
 Result<Opened> Filesystem::open_file(InodeNo ino, int flags, bool kill_suid_sgid) {
   return core::open_file(impl_->context, ino, flags, kill_suid_sgid);
 }
-void Filesystem::release(HandleId handle) { core::release(impl_->context, handle); }
+void Filesystem::release(HandleId handle) {
+  core::release(impl_->context, handle);
+}
 Result<int> Filesystem::backing_fd(HandleId handle) {
   return core::backing_fd(impl_->context, handle);
 }
@@ -164,22 +177,24 @@ void Filesystem::set_path(HandleId handle, DataPath path) {
   core::set_path(impl_->context, handle, path);
 }
 
-Result<std::size_t> Filesystem::read(HandleId handle, std::uint64_t off,
-                                     std::span<std::byte> dst) {
+Result<std::size_t> Filesystem::read(HandleId handle, std::uint64_t off, std::span<std::byte> dst) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h) return Error(EBADF);
+  if (!h)
+    return Error(EBADF);
   return core::data_read(impl_->context, *h, off, dst);
 }
 Result<std::size_t> Filesystem::write(HandleId handle, std::uint64_t off,
                                       std::span<const std::byte> src, bool append,
                                       bool kill_suid_sgid) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h) return Error(EBADF);
+  if (!h)
+    return Error(EBADF);
   return core::data_write(impl_->context, *h, off, src, append, kill_suid_sgid);
 }
 Status Filesystem::fsync(HandleId handle, bool data_only) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h) return Error(EBADF);
+  if (!h)
+    return Error(EBADF);
   return core::data_sync(impl_->context, *h, data_only);
 }
 // Names are durable when the operation that made them returned; the host files that this
@@ -190,19 +205,22 @@ Status Filesystem::fsync_dir(InodeNo dir) {
 Status Filesystem::fallocate(const Caller& /*c*/, HandleId handle, int mode, std::uint64_t off,
                              std::uint64_t len) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h) return Error(EBADF);
+  if (!h)
+    return Error(EBADF);
   return core::data_allocate(impl_->context, *h, mode, off, len);
 }
 Result<std::uint64_t> Filesystem::seek(HandleId handle, std::uint64_t off, int whence) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h) return Error(EBADF);
+  if (!h)
+    return Error(EBADF);
   return core::data_seek(impl_->context, *h, off, whence);
 }
 Result<std::size_t> Filesystem::copy_range(HandleId from, std::uint64_t from_off, HandleId to,
                                            std::uint64_t to_off, std::size_t len) {
   const auto source = impl_->context.handles.find(from);
   const auto target = impl_->context.handles.find(to);
-  if (!source || !target) return Error(EBADF);
+  if (!source || !target)
+    return Error(EBADF);
   return core::data_copy(impl_->context, *source, from_off, *target, to_off, len);
 }
 
@@ -213,10 +231,16 @@ Result<std::uint32_t> Filesystem::inode_flags(InodeNo ino) {
   return core::is_durable(inode) ? std::uint32_t{FS_NOCOW_FL} : 0U;
 }
 
-Result<FilesystemSpace> Filesystem::space() { return core::space(impl_->context); }
-Status Filesystem::sync() { return core::sync_host(impl_->context); }
+Result<FilesystemSpace> Filesystem::space() {
+  return core::space(impl_->context);
+}
+Status Filesystem::sync() {
+  return core::sync_host(impl_->context);
+}
 
-FilesystemStatus Filesystem::status() { return core::status(impl_->context); }
+FilesystemStatus Filesystem::status() {
+  return core::status(impl_->context);
+}
 Result<std::vector<DurableFile>> Filesystem::durable_files() {
   return core::durable_files(impl_->context);
 }

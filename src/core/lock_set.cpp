@@ -11,7 +11,8 @@ bool LockSet::contains(const Node* node) const {
 }
 
 void LockSet::add(NodeRef node) {
-  if (contains(node.get())) return;  // the extra pin goes; the set holds another
+  if (contains(node.get()))
+    return;  // the extra pin goes; the set holds another
   assert(count_ < kMax);
   nodes_[count_++] = std::move(node);
 }
@@ -26,7 +27,8 @@ void LockSet::lock() {
 }
 
 bool LockSet::try_add(NodeRef node) {
-  if (contains(node.get())) return true;
+  if (contains(node.get()))
+    return true;
   const bool got = node->lock.try_lock();
   assert(count_ < kMax);
   nodes_[count_] = std::move(node);
@@ -41,13 +43,15 @@ void LockSet::relock() {
 
 void LockSet::unlock() {
   for (std::size_t i = 0; i < count_; i++) {
-    if (std::exchange(locked_[i], false)) nodes_[i]->lock.unlock();
+    if (std::exchange(locked_[i], false))
+      nodes_[i]->lock.unlock();
   }
 }
 
 void LockSet::clear() {
   unlock();
-  while (count_ > 0) nodes_[--count_] = NodeRef();
+  while (count_ > 0)
+    nodes_[--count_] = NodeRef();
 }
 
 }  // namespace pmemfs::core

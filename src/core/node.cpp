@@ -5,14 +5,16 @@
 namespace pmemfs::core {
 
 NodeRef::~NodeRef() {
-  if (node_ != nullptr) table_->unpin(node_);
+  if (node_ != nullptr)
+    table_->unpin(node_);
 }
 
 NodeRef NodeTable::get(InodeNo ino) {
   Shard& s = shard(ino);
   const std::lock_guard guard(s.mutex);
   std::unique_ptr<Node>& slot = s.nodes[ino];
-  if (!slot) slot = std::make_unique<Node>(ino);
+  if (!slot)
+    slot = std::make_unique<Node>(ino);
   slot->pins++;
   return {this, slot.get()};
 }
@@ -21,7 +23,8 @@ NodeRef NodeTable::get_if_held(InodeNo ino) {
   Shard& s = shard(ino);
   const std::lock_guard guard(s.mutex);
   const auto found = s.nodes.find(ino);
-  if (found == s.nodes.end()) return {};
+  if (found == s.nodes.end())
+    return {};
   found->second->pins++;
   return {this, found->second.get()};
 }
@@ -33,7 +36,8 @@ void NodeTable::add_lookup(Node& node) {
 
 void NodeTable::forget(InodeNo ino, std::uint64_t count) {
   NodeRef node = get_if_held(ino);
-  if (!node) return;
+  if (!node)
+    return;
   const std::lock_guard guard(shard(ino).mutex);
   node->lookups -= std::min(count, node->lookups);
 }
@@ -57,7 +61,8 @@ std::vector<NodeRef> NodeTable::collect(const std::function<bool(const Node&)>& 
   for (Shard& s : shards_) {
     const std::lock_guard guard(s.mutex);
     for (auto& [ino, node] : s.nodes) {
-      if (!want(*node)) continue;
+      if (!want(*node))
+        continue;
       node->pins++;
       found.emplace_back(this, node.get());
     }
@@ -81,7 +86,8 @@ void NodeTable::unpin(Node* node) {
     reap_(*node);
     guard.lock();
   }
-  if (--node->pins != 0 || node->lookups != 0) return;
+  if (--node->pins != 0 || node->lookups != 0)
+    return;
   leaves_(*node);
   s.nodes.erase(node->ino);
 }

@@ -42,8 +42,8 @@ struct Node {
   // exclusive lock, or by a proof under the shared one.
   std::atomic<bool> maybe_stored{false};
   std::atomic<bool> proven{false};
-  bool sync_on_release = false;    // truncated to 0 after it was synced
-  base::UniqueFd fd;               // the backing file, while handles want it
+  bool sync_on_release = false;  // truncated to 0 after it was synced
+  base::UniqueFd fd;             // the backing file, while handles want it
   std::unique_ptr<store::ExtentMap> extents;
   std::unique_ptr<store::Directory> directory;
   std::atomic<std::uint32_t> used_at{0};  // tick of the last use of `directory`
@@ -80,8 +80,8 @@ class NodeRef {
 // Thread-safe.
 class NodeTable {
  public:
-  // `reap` frees the inode of an unlinked node nobody holds; called without locks. `leaves` hears of
-  // each node that goes; called under the shard's lock.
+  // `reap` frees the inode of an unlinked node nobody holds; called without locks. `leaves` hears
+  // of each node that goes; called under the shard's lock.
   NodeTable(std::function<void(Node&)> reap, std::function<void(const Node&)> leaves)
       : reap_(std::move(reap)), leaves_(std::move(leaves)) {}
 
@@ -95,7 +95,8 @@ class NodeTable {
   // True when the caller's pin is the only hold.
   [[nodiscard]] bool held_by_caller_alone(const Node& node);
   [[nodiscard]] std::uint64_t size() const;
-  // Pins every node for which `want` says yes (called under the shard's lock: look at atomics only).
+  // Pins every node for which `want` says yes (called under the shard's lock: look at atomics
+  // only).
   [[nodiscard]] std::vector<NodeRef> collect(const std::function<bool(const Node&)>& want);
   // Drops all references of the kernel (end of a session).
   void forget_all();

@@ -73,15 +73,19 @@ std::uint8_t type_of(const InodeRecord& inode) {
 Result<std::vector<InodeNo>> Rename::ancestors_of(InodeNo dir) {
   std::vector<InodeNo> chain;
   const std::uint64_t most = c_.store->space().inodes_used + 1;
-  for (InodeNo at = dir;; ) {
+  for (InodeNo at = dir;;) {
     chain.push_back(at);
-    if (at == kRootInode) return chain;
-    if (chain.size() > most) return Error(EUCLEAN);
+    if (at == kRootInode)
+      return chain;
+    if (chain.size() > most)
+      return Error(EUCLEAN);
     const NodeRef node = c_.nodes.get(at);
     const std::shared_lock lock(node->lock);
     PMEMFS_TRY(const InodeRecord inode, read_inode(c_, *node));
-    if (!is_directory(inode)) return Error(ENOTDIR);
-    if (inode.nlink.load() == 0) return Error(ENOENT);
+    if (!is_directory(inode))
+      return Error(ENOTDIR);
+    if (inode.nlink.load() == 0)
+      return Error(ENOENT);
     at = InodeNo(inode.parent.load());
   }
 }
@@ -94,8 +98,10 @@ Status Rename::find_both(NodeRef* old_child, NodeRef* new_child) {
   PMEMFS_TRY(const store::DirEntry source, old_.dir->directory->find(old_.name));
   *old_child = c_.nodes.get(source.ino);
   const auto target = new_.dir->directory->find(new_.name);
-  if (target) *new_child = c_.nodes.get(target->ino);
-  if (!target && target.code() != ENOENT) return target.error();
+  if (target)
+    *new_child = c_.nodes.get(target->ino);
+  if (!target && target.code() != ENOENT)
+    return target.error();
   return {};
 }
 
@@ -108,14 +114,17 @@ Result<bool> Rename::lock_children() {
   new_.child = new_child.get();
   const bool got_old = locks_.try_add(std::move(old_child));
   const bool got_new = !new_child || locks_.try_add(std::move(new_child));
-  if (got_old && got_new) return true;
+  if (got_old && got_new)
+    return true;
   locks_.relock();
   NodeRef old_again;
   NodeRef new_again;
   const Status found = find_both(&old_again, &new_again);
   const bool same = old_again.get() == old_.child && new_again.get() == new_.child;
-  if (!found || !same) locks_.unlock();  // before the pins of this round go
-  if (!found) return found.error();
+  if (!found || !same)
+    locks_.unlock();  // before the pins of this round go
+  if (!found)
+    return found.error();
   return same;
 }
 
@@ -132,7 +141,8 @@ Status Rename::lock_all(InodeNo from, InodeNo to) {
     locks_.add(std::move(to_ref));
     locks_.lock();
     PMEMFS_TRY(const bool locked, lock_children());
-    if (!locked) continue;
+    if (!locked)
+      continue;
     PMEMFS_TRY(old_.inode, read_inode(c_, *old_.child));
     if (new_.child != nullptr) {
       PMEMFS_TRY(new_.inode, read_inode(c_, *new_.child));
@@ -142,11 +152,16 @@ Status Rename::lock_all(InodeNo from, InodeNo to) {
 }
 
 Status Rename::check_target() const {
-  if ((flags_ & RENAME_NOREPLACE) != 0) return Error(EEXIST);
-  if (exchange()) return {};
-  if (is_directory(old_.inode) && !is_directory(new_.inode)) return Error(ENOTDIR);
-  if (!is_directory(old_.inode) && is_directory(new_.inode)) return Error(EISDIR);
-  if (is_directory(new_.inode) && new_.inode.entries.load() != 0) return Error(ENOTEMPTY);
+  if ((flags_ & RENAME_NOREPLACE) != 0)
+    return Error(EEXIST);
+  if (exchange())
+    return {};
+  if (is_directory(old_.inode) && !is_directory(new_.inode))
+    return Error(ENOTDIR);
+  if (!is_directory(old_.inode) && is_directory(new_.inode))
+    return Error(EISDIR);
+  if (is_directory(new_.inode) && new_.inode.entries.load() != 0)
+    return Error(ENOTEMPTY);
   return {};
 }
 
@@ -154,15 +169,19 @@ Status Rename::check() const {
   const auto above = [](const std::vector<InodeNo>& chain, const Node* node) {
     return node != nullptr && std::find(chain.begin(), chain.end(), node->ino) != chain.end();
   };
-  if (above(new_.ancestors, old_.child)) return Error(EINVAL);
-  if (above(old_.ancestors, new_.child)) return Error(exchange() ? EINVAL : ENOTEMPTY);
-  if (new_.child != nullptr) return check_target();
+  if (above(new_.ancestors, old_.child))
+    return Error(EINVAL);
+  if (above(old_.ancestors, new_.child))
+    return Error(exchange() ? EINVAL : ENOTEMPTY);
+  if (new_.child != nullptr)
+    return check_target();
   return exchange() ? Status(Error(ENOENT)) : Status();
 }
 
 // Replace-sync: what takes the place of a synced file is on the host's media first.
 Status Rename::sync_hosts() {
-  if (new_.child == nullptr) return {};
+  if (new_.child == nullptr)
+    return {};
   const auto last_synced = [](const InodeRecord& i) {
     return is_regular(i) && has_flag(i, format::kInodeSynced);
   };
@@ -177,7 +196,8 @@ Status Rename::sync_hosts() {
 
 // A directory that moves takes its ".." along: one link from the old parent to the new.
 void Rename::move_parent(Side& side, Side& destination) {
-  if (!is_directory(side.inode) || one_directory()) return;
+  if (!is_directory(side.inode) || one_directory())
+    return;
   side.inode.parent.store(destination.dir->ino.value);
   side.dir_inode->nlink.store(side.dir_inode->nlink.load() - 1);
   destination.dir_inode->nlink.store(destination.dir_inode->nlink.load() + 1);
@@ -194,8 +214,8 @@ Status Rename::put_whiteout() {
 
 Status Rename::move_name() {
   if (new_.child != nullptr) {
-    PMEMFS_CHECK(new_.dir->directory->replace(change_, *new_.dir_inode, new_.name,
-                                              old_.child->ino, type_of(old_.inode)));
+    PMEMFS_CHECK(new_.dir->directory->replace(change_, *new_.dir_inode, new_.name, old_.child->ino,
+                                              type_of(old_.inode)));
   } else {
     PMEMFS_CHECK(new_.dir->directory->insert(change_, *new_.dir_inode, new_.name, old_.child->ino,
                                              type_of(old_.inode)));
@@ -206,9 +226,11 @@ Status Rename::move_name() {
     PMEMFS_CHECK(old_.dir->directory->remove(change_, *old_.dir_inode, old_.name));
   }
   move_parent(old_, new_);
-  if (new_.child == nullptr) return {};
+  if (new_.child == nullptr)
+    return {};
   const bool directory = is_directory(new_.inode);
-  if (directory) new_.dir_inode->nlink.store(new_.dir_inode->nlink.load() - 1);
+  if (directory)
+    new_.dir_inode->nlink.store(new_.dir_inode->nlink.load() - 1);
   PMEMFS_TRY(target_freed_, drop_link(c_, change_, *new_.child, new_.inode,
                                       directory ? new_.inode.nlink.load() : 1));
   return {};
@@ -232,7 +254,8 @@ Status Rename::commit() {
   store::set_ctime(old_.inode, now());
   change_.put_inode(old_.inode);
   change_.put_inode(*old_.dir_inode);
-  if (!one_directory()) change_.put_inode(*new_.dir_inode);
+  if (!one_directory())
+    change_.put_inode(*new_.dir_inode);
   return change_.commit();
 }
 
@@ -246,26 +269,33 @@ Status Rename::run(InodeNo from, std::string_view name, InodeNo to, std::string_
   }
   PMEMFS_CHECK(lock_all(from, to));
   PMEMFS_CHECK(check());
-  if (old_.child == new_.child) return {};
+  if (old_.child == new_.child)
+    return {};
   PMEMFS_CHECK(sync_hosts());
   const std::size_t before = old_.dir->directory->memory_bytes();
   const std::size_t new_before = new_.dir->directory->memory_bytes();
   Status done = exchange() ? swap_names() : move_name();
-  if (done) done = commit();
+  if (done)
+    done = commit();
   if (!done) {
     discard_index(c_, *old_.dir);
     discard_index(c_, *new_.dir);
-    if (whiteout_lock_) whiteout_lock_.unlock();
+    if (whiteout_lock_)
+      whiteout_lock_.unlock();
     locks_.unlock();
     return done;
   }
   index_changed(c_, *old_.dir, before);
-  if (!one_directory()) index_changed(c_, *new_.dir, new_before);
+  if (!one_directory())
+    index_changed(c_, *new_.dir, new_before);
   const bool replaced = new_.child != nullptr && !exchange();
-  if (replaced) settle_removed(c_, *new_.child, new_.inode, target_freed_);
-  if (whiteout_lock_) whiteout_lock_.unlock();
+  if (replaced)
+    settle_removed(c_, *new_.child, new_.inode, target_freed_);
+  if (whiteout_lock_)
+    whiteout_lock_.unlock();
   locks_.unlock();
-  if (replaced) settle_host(c_, new_.inode, target_freed_);
+  if (replaced)
+    settle_host(c_, new_.inode, target_freed_);
   return {};
 }
 
@@ -274,9 +304,12 @@ Status Rename::run(InodeNo from, std::string_view name, InodeNo to, std::string_
 Status rename(Context& c, const Caller& caller, InodeNo from, std::string_view name, InodeNo to,
               std::string_view new_name, unsigned flags) {
   constexpr unsigned kKnown = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
-  if (c.read_only()) return Error(EROFS);
-  if ((flags & ~kKnown) != 0) return Error(EINVAL);
-  if ((flags & RENAME_EXCHANGE) != 0 && flags != RENAME_EXCHANGE) return Error(EINVAL);
+  if (c.read_only())
+    return Error(EROFS);
+  if ((flags & ~kKnown) != 0)
+    return Error(EINVAL);
+  if ((flags & RENAME_EXCHANGE) != 0 && flags != RENAME_EXCHANGE)
+    return Error(EINVAL);
   PMEMFS_CHECK(check_new_name(new_name));
   return Rename(c, caller, flags).run(from, name, to, new_name);
 }

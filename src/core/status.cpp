@@ -31,7 +31,8 @@ class PathFinder {
  private:
   void take(InodeNo ino, const std::string& path) {
     const auto found = wanted_.find(ino);
-    if (found == wanted_.end()) return;
+    if (found == wanted_.end())
+      return;
     found->second->path = path;
     wanted_.erase(found);
   }
@@ -39,15 +40,18 @@ class PathFinder {
   void walk(InodeNo dir, const std::string& path) {
     const NodeRef node = c_.nodes.get(dir);
     const auto lock = lock_directory(c_, *node);
-    if (!lock) return;
+    if (!lock)
+      return;
     std::uint64_t position = 0;
     for (;;) {
       const auto entry = node->directory->next(position);
-      if (!entry || !*entry) return;
+      if (!entry || !*entry)
+        return;
       position = (*entry)->position + 1;
       std::string child = path + (path == "/" ? "" : "/") + std::string((*entry)->name);
       take((*entry)->ino, child);
-      if ((*entry)->type == DT_DIR) pending_.emplace_back((*entry)->ino, std::move(child));
+      if ((*entry)->type == DT_DIR)
+        pending_.emplace_back((*entry)->ino, std::move(child));
     }
   }
 
@@ -70,7 +74,9 @@ Result<FilesystemSpace> space(Context& c) {
   s.files_free = std::min(format::kMaxInode - region.inodes_used, region.blocks_free * 16);
   if (c.has_backing()) {
     PMEMFS_TRY(const HostSpace host, c.backing->space());
-    const auto in_blocks = [&](std::uint64_t n) { return n * host.block_size / kBlock; };
+    const auto in_blocks = [&](std::uint64_t n) {
+      return n * host.block_size / kBlock;
+    };
     s.blocks = in_blocks(host.blocks);
     s.blocks_free = in_blocks(host.blocks_free);
     s.blocks_available = in_blocks(host.blocks_available);
@@ -104,13 +110,15 @@ Result<std::vector<DurableFile>> durable_files(Context& c) {
   std::vector<DurableFile> files;
   PMEMFS_CHECK(c.store->for_each_inode(
       [&files](const InodeRecord& inode) {
-        if (!is_durable(inode)) return;
+        if (!is_durable(inode))
+          return;
         files.push_back({InodeNo(inode.ino.load()), inode.durable_len.load(), is_directory(inode),
                          std::string()});
       },
       [](InodeNo) {}));
   std::unordered_map<InodeNo, DurableFile*> wanted;
-  for (DurableFile& f : files) wanted.emplace(f.ino, &f);
+  for (DurableFile& f : files)
+    wanted.emplace(f.ino, &f);
   PathFinder(c, std::move(wanted)).run();
   return files;
 }
