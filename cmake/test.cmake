@@ -6,6 +6,11 @@
 # get four times as long.
 set(PMEMFS_TEST_PROPERTIES SKIP_RETURN_CODE 77)
 
+# The test cases themselves are not optimised: with Catch2's macros that would be half the time of a build, and what they
+# test, and the libraries they share, are compiled as their preset says. Linked last, so that it has the last word.
+add_library(pmemfs_test_flags INTERFACE)
+target_compile_options(pmemfs_test_flags INTERFACE -O0 -g1 -U_FORTIFY_SOURCE)
+
 function(pmemfs_set_test_properties name timeout serial labels)
   if(PMEMFS_SANITIZE)
     math(EXPR timeout "${timeout} * 4")
@@ -38,7 +43,7 @@ function(pmemfs_add_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/tests)
   target_include_directories(${name} PRIVATE
     ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
-  target_link_libraries(${name} PRIVATE ${arg_LINK} pmemfs_harness pmemfs::flags)
+  target_link_libraries(${name} PRIVATE ${arg_LINK} pmemfs_harness pmemfs::flags pmemfs_test_flags)
   add_test(NAME ${name} COMMAND ${name})
   pmemfs_set_test_properties(${name} ${arg_TIMEOUT} ${arg_SERIAL} "${arg_LABELS}")
 endfunction()

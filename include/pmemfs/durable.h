@@ -9,8 +9,8 @@
 
 /* Read-only, on every file. */
 #define PMEMFS_XATTR_GRANULARITY "user.pmemfs.granularity" /* byte, cacheline, page, none */
-#define PMEMFS_XATTR_MAPPING "user.pmemfs.mapping"         /* passthrough, window, cached, refused */
-#define PMEMFS_XATTR_PLACEMENT "user.pmemfs.placement"     /* backing, extents */
-#define PMEMFS_XATTR_EXTENTS "user.pmemfs.extents"         /* readable text */
+#define PMEMFS_XATTR_MAPPING "user.pmemfs.mapping"     /* passthrough, window, cached, refused */
+#define PMEMFS_XATTR_PLACEMENT "user.pmemfs.placement" /* backing, extents */
+#define PMEMFS_XATTR_EXTENTS "user.pmemfs.extents"     /* readable text */
 
 #endif

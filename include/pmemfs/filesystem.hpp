@@ -123,8 +123,11 @@ struct FilesystemOptions {
 struct EdgeHooks {
   // Drops the cached registration of a backing file with the kernel; true when none is left (idle
   // or never there), false when handles still use it.
-  std::function<bool(InodeNo)> drop_backing = [](InodeNo) { return true; };
-  std::function<void()> drop_all_idle_backing = [] {};
+  std::function<bool(InodeNo)> drop_backing = [](InodeNo) {
+    return true;
+  };
+  std::function<void()> drop_all_idle_backing = [] {
+  };
 };
 
 // Counters for status reports.

@@ -57,7 +57,8 @@ inline constexpr std::uint64_t kKnownIncompat = 0;
 
 enum class RegionKind : std::uint32_t { kDirectory = 1, kFile = 2, kDevdax = 3 };
 
-inline constexpr std::uint32_t kSbEmulated = 1U << 0U;  // made with --emulate: not persistent memory
+inline constexpr std::uint32_t kSbEmulated = 1U
+                                             << 0U;  // made with --emulate: not persistent memory
 
 enum class RegionState : std::uint32_t {
   kClean = 1,  // unmounted in order; `snapshot` may be used
@@ -79,18 +80,18 @@ struct Superblock {
   Le64 region_blocks;  // size of the region
   Le64 lane_start;     // first block of the journal lanes
   Le32 lane_count;
-  Le32 lane_blocks;    // blocks of one lane
-  Le64 inode_root;     // root index block of the inode table; fixed by mkfs
+  Le32 lane_blocks;      // blocks of one lane
+  Le64 inode_root;       // root index block of the inode table; fixed by mkfs
   Le64 next_generation;  // every generation below may have been given out
   Le64 snapshot;         // first block of the snapshot, 0 if there is none
   Le64 snapshot_blocks;
-  Le32 state;      // RegionState
-  Le32 owner_pid;  // daemon that mounted it last
+  Le32 state;         // RegionState
+  Le32 owner_pid;     // daemon that mounted it last
   Uuid owner_boot;    // boot id under which it was mounted
   Uuid suspect_boot;  // boot id of the last daemon that died; mappings of its time may live on
   Le64 mount_count;
-  Le64 made_at;     // seconds since 1970
-  Le64 mounted_at;  // seconds since 1970
+  Le64 made_at;      // seconds since 1970
+  Le64 mounted_at;   // seconds since 1970
   char made_by[32];  // version of mkfs, zero-terminated
   std::uint8_t reserved[3804];
   Le32 crc;
@@ -147,10 +148,12 @@ struct Extent {
 };
 inline constexpr std::uint32_t kExtentUnwritten = 1U << 0U;  // reads as zeros
 
-inline constexpr std::uint32_t kInodeDurable = 1U << 0U;   // pinned; on a directory: inherited
-inline constexpr std::uint32_t kInodeSynced = 1U << 1U;    // the backing file is known to the host's media
-inline constexpr std::uint32_t kInodeMtimeSet = 1U << 2U;  // mtime holds while the host's is host_mtime
-inline constexpr std::uint32_t kInodeAtimeSet = 1U << 3U;  // the same for atime
+inline constexpr std::uint32_t kInodeDurable = 1U << 0U;  // pinned; on a directory: inherited
+inline constexpr std::uint32_t kInodeSynced =
+    1U << 1U;  // the backing file is known to the host's media
+inline constexpr std::uint32_t kInodeMtimeSet =
+    1U << 2U;  // mtime holds while the host's is host_mtime
+inline constexpr std::uint32_t kInodeAtimeSet = 1U << 3U;      // the same for atime
 inline constexpr std::uint32_t kInodeInlineTarget = 1U << 4U;  // symlink target lies in inline_data
 inline constexpr std::uint32_t kInlineExtents = 3;
 inline constexpr std::uint32_t kInlineTarget = 72;
@@ -159,13 +162,13 @@ inline constexpr std::uint32_t kInlineTarget = 72;
 struct Inode {
   Le64 ino;  // its own number
   Le64 generation;
-  Le32 mode;  // as st_mode; 0: free
+  Le32 mode;   // as st_mode; 0: free
   Le32 flags;  // kInode*
   Le32 uid;
   Le32 gid;
   Le32 nlink;
-  Le32 rdev;         // as the kernel's new_encode_dev
-  Le64 size;         // extents: bytes of the file. directory: bytes of dentry blocks. symlink: length
+  Le32 rdev;  // as the kernel's new_encode_dev
+  Le64 size;  // extents: bytes of the file. directory: bytes of dentry blocks. symlink: length
   Le64 durable_len;  // bytes covered by the durable promise
   Le64 atime_sec;
   Le64 mtime_sec;
@@ -215,9 +218,10 @@ struct ExtentBlock {
   ExtentSlot slots[kExtentSlots];
 };
 
-// --- Directory blocks: mapped by the directory's extents, block i at logical block i --------------
-// 64 slots of 64 bytes; slot 0 is the header. An entry takes 1 to 5 slots in a row. The readdir
-// position of an entry is logical block × 64 + first slot, for as long as the entry lives.
+// --- Directory blocks: mapped by the directory's extents, block i at logical block i
+// -------------- 64 slots of 64 bytes; slot 0 is the header. An entry takes 1 to 5 slots in a row.
+// The readdir position of an entry is logical block × 64 + first slot, for as long as the entry
+// lives.
 
 inline constexpr std::uint32_t kDirMagic = 0x31524450;  // "PDR1"
 inline constexpr std::uint32_t kDirSlots = 64;
@@ -237,15 +241,16 @@ struct DirHeader {
 
 struct Dentry {
   Le64 ino;
-  Le32 hash;  // crc32c of the name, seed 0
-  Le32 crc;   // over ino, hash, then from `type` to the end of the name
+  Le32 hash;              // crc32c of the name, seed 0
+  Le32 crc;               // over ino, hash, then from `type` to the end of the name
   std::uint8_t type;      // DT_*
   std::uint8_t name_len;  // 1 to 255
   std::uint8_t reserved[6];
   // the name follows, without a terminator
 };
 
-// --- Blobs: chains of blocks for xattrs and long symlink targets ----------------------------------
+// --- Blobs: chains of blocks for xattrs and long symlink targets
+// ----------------------------------
 
 inline constexpr std::uint32_t kBlobMagic = 0x31424C50;  // "PLB1"
 inline constexpr std::uint32_t kBlobPayload = 4032;
@@ -272,9 +277,10 @@ struct XattrRecord {
 };
 inline constexpr std::uint32_t kXattrInlineMax = 1024;  // longer values get a blob of their own
 
-// --- Snapshot: what a scan of the inode table would find, left by a clean unmount -----------------
-// In a run of free blocks; void from the first transaction on. Header, then `free_runs` runs of
-// free blocks and `free_inode_runs` runs of free inode numbers (both SnapshotRun, ascending).
+// --- Snapshot: what a scan of the inode table would find, left by a clean unmount
+// ----------------- In a run of free blocks; void from the first transaction on. Header, then
+// `free_runs` runs of free blocks and `free_inode_runs` runs of free inode numbers (both
+// SnapshotRun, ascending).
 
 inline constexpr std::uint32_t kSnapshotMagic = 0x314E5350;  // "PSN1"
 
@@ -290,7 +296,7 @@ struct SnapshotHeader {
   Le64 free_runs;
   Le64 free_inode_runs;
   Le64 inodes_used;
-  Le64 inode_limit;   // inode numbers below this have a chunk
+  Le64 inode_limit;    // inode numbers below this have a chunk
   Le64 durable_bytes;  // sum of durable_len
   std::uint8_t reserved[4];
   Le32 crc;  // over the header before it, then over the runs
@@ -299,12 +305,13 @@ struct SnapshotHeader {
 // --- Frozen layout -------------------------------------------------------------------------------
 
 template <typename T, std::size_t kSize>
-inline constexpr bool kOnMedia = sizeof(T) == kSize && std::is_trivially_copyable_v<T> &&
-                                 std::is_standard_layout_v<T>;
+inline constexpr bool kOnMedia =
+    sizeof(T) == kSize&& std::is_trivially_copyable_v<T>&& std::is_standard_layout_v<T>;
 
 static_assert(kOnMedia<Superblock, kBlockSize> && offsetof(Superblock, crc) == 4092);
 static_assert(offsetof(Superblock, uuid) == 40 && offsetof(Superblock, label) == 56);
-static_assert(offsetof(Superblock, region_blocks) == 136 && offsetof(Superblock, inode_root) == 160);
+static_assert(offsetof(Superblock, region_blocks) == 136 &&
+              offsetof(Superblock, inode_root) == 160);
 static_assert(offsetof(Superblock, state) == 192 && offsetof(Superblock, made_by) == 256);
 static_assert(kOnMedia<LaneHeader, 64> && offsetof(LaneHeader, crc) == 60);
 static_assert(kOnMedia<LaneRecord, 16>);

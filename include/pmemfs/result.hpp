@@ -69,15 +69,16 @@ using Status = Result<void>;
 #define PMEMFS_CAT(a, b) PMEMFS_CAT_(a, b)
 
 // PMEMFS_TRY(auto x, f()): x is f()'s value, or the enclosing function returns f()'s error.
-#define PMEMFS_TRY(decl, expr)                          \
-  auto PMEMFS_CAT(try_, __LINE__) = (expr);             \
-  if (!PMEMFS_CAT(try_, __LINE__)) {                    \
-    return PMEMFS_CAT(try_, __LINE__).error();          \
-  }                                                     \
+#define PMEMFS_TRY(decl, expr)                 \
+  auto PMEMFS_CAT(try_, __LINE__) = (expr);    \
+  if (!PMEMFS_CAT(try_, __LINE__)) {           \
+    return PMEMFS_CAT(try_, __LINE__).error(); \
+  }                                            \
   decl = std::move(PMEMFS_CAT(try_, __LINE__)).value()
 
 // PMEMFS_CHECK(f()): the enclosing function returns f()'s error, if there is one.
-#define PMEMFS_CHECK(expr)                                 \
-  do {                                                     \
-    if (auto check_ = (expr); !check_) return check_.error(); \
+#define PMEMFS_CHECK(expr)             \
+  do {                                 \
+    if (auto check_ = (expr); !check_) \
+      return check_.error();           \
   } while (false)
