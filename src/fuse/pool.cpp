@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <semaphore>
 #include <system_error>
 #include <utility>
 
@@ -22,7 +23,10 @@ namespace {
 using Kind = Received::Kind;
 using namespace std::chrono_literals;
 
-constexpr unsigned kMostIdle = 10;    // a thread that finds more idle ones leaves at once
+// How often run() looks whether the only reader is held up: at first, and when all goes well.
+constexpr int kShortTickMillis = 1;
+constexpr int kLongTickMillis = 8;
+constexpr int kQuietTicks = 16;       // so many without a request, and it looks no longer
 constexpr int kUpkeepMillis = 2000;   // how often a pool that holds too much looks around
 constexpr std::uint64_t kQuiet = 64;  // requests in that time that do not count as work
 
@@ -50,6 +54,12 @@ void block_other_signals() {
   ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
 }
 
+// What the kernel takes to hand over a request of so many bytes: not time spent waiting for it.
+std::chrono::nanoseconds copying(std::size_t bytes) {
+  constexpr std::size_t kBytesPerNanosecond = 4;
+  return std::chrono::nanoseconds(bytes / kBytesPerNanosecond);
+}
+
 std::unique_ptr<Poller> make_poller(const Channel& connection, std::chrono::microseconds spin) {
   if (spin.count() <= 0 || std::thread::hardware_concurrency() < 2) {
     return nullptr;
@@ -69,7 +79,9 @@ struct WorkerPool::Worker {
   Receiver receiver;
   Buffers buffers;
   std::thread thread;
-  bool finished = false;  // under the pool's mutex
+  std::binary_semaphore called{0};  // ends parking
+  bool reads = false;               // called to read, not to leave or to give memory back
+  bool finished = false;            // under the pool's mutex
 };
 
 WorkerPool::WorkerPool(Channel& connection, const Options& options, Serve serve)
@@ -77,7 +89,8 @@ WorkerPool::WorkerPool(Channel& connection, const Options& options, Serve serve)
       options_(options),
       serve_(std::move(serve)),
       event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      poller_(make_poller(connection, options.spin)) {
+      poller_(make_poller(connection, options.spin)),
+      staffing_(std::clamp(std::thread::hardware_concurrency(), 1U, std::max(options.most, 1U))) {
   options_.most = std::max(options_.most, 1U);
   options_.least = std::min(options_.least, options_.most);
 }
@@ -97,11 +110,15 @@ Result<WorkerPool::End> WorkerPool::run(const std::function<void()>& on_ready) {
     on_ready();
   }
   while (!gone_.load() && !stop_.load()) {
+    const bool watched = watched_.load();
     pollfd event{event_.get(), POLLIN, 0};
-    const int n = ::poll(&event, 1, upkeep_.load() ? kUpkeepMillis : -1);
+    const int n = ::poll(&event, 1, watched ? tick_millis_ : upkeep_.load() ? kUpkeepMillis : -1);
     if (n > 0) {
       std::uint64_t count = 0;
       [[maybe_unused]] const ssize_t got = ::read(event_.get(), &count, sizeof(count));
+      tick_millis_ = kShortTickMillis;
+    } else if (n == 0 && watched) {
+      look_after();
     } else if (n == 0) {
       housekeeping();
     }
@@ -132,12 +149,20 @@ void WorkerPool::shut_down(std::chrono::milliseconds patience) {
   };
   finished_.wait_for(lock, patience, all_finished);
   leaving_.store(true);
+  release_parked();
   // A signal that comes just before read(2) is lost, so it is sent until it was heard.
   while (!all_finished()) {
     poke_all();
     finished_.wait_for(lock, 2ms);
   }
   join_finished(lock);
+}
+
+// With mutex_. They look at leaving_ and resting_.
+void WorkerPool::release_parked() {
+  for (Worker* worker : std::exchange(parked_, {})) {
+    worker->called.release();
+  }
 }
 
 // With mutex_.
@@ -161,12 +186,12 @@ Status WorkerPool::start_worker() {
   Worker& worker = workers_.emplace_back(Receiver(std::move(own), connection_, poller_.get()),
                                          std::move(buffers));
   total_.fetch_add(1);
-  idle_.fetch_add(1);
+  readers_.fetch_add(1);
   try {
     worker.thread = std::thread([this, &worker] { work(worker); });
   } catch (const std::system_error& error) {
     total_.fetch_sub(1);
-    idle_.fetch_sub(1);
+    readers_.fetch_sub(1);
     workers_.pop_back();
     return Error(error.code().value() > 0 ? error.code().value() : EAGAIN);
   }
@@ -197,11 +222,14 @@ bool WorkerPool::serve_one(Worker& worker) {
   const Received received = worker.receiver.receive(worker.buffers.request());
   switch (received.kind) {
     case Kind::kRequest:
-      return serve(worker, received) && !leaving_.load(std::memory_order_relaxed);
+      if (staffing_.waited(received.waited - copying(received.size))) {
+        call_reader();
+      }
+      serve(worker, received);
+      return go_on(worker);
     case Kind::kNothing:
       if (resting_.load(std::memory_order_relaxed)) {
         worker.buffers.trim();
-        return !may_leave() && !leaving_.load(std::memory_order_relaxed);
       }
       return !leaving_.load(std::memory_order_relaxed);
     case Kind::kUnmounted:
@@ -212,24 +240,75 @@ bool WorkerPool::serve_one(Worker& worker) {
   return false;
 }
 
-// False: the worker is one too many.
-bool WorkerPool::serve(Worker& worker, const Received& received) {
+void WorkerPool::serve(Worker& worker, const Received& received) {
   const Request request(worker.buffers.request().first(received.size));
   worker.buffers.used(received.size);
-  if (idle_.fetch_sub(1) == 1 && !request.is_forget()) {
-    grow();
+  if (readers_.fetch_sub(1) == 1) {
+    if (request.may_take_long()) {
+      call_reader();
+    } else {
+      watch();
+    }
   }
   ThreadContext& context = this_thread();
   context.request = request;
-  served_.fetch_add(1, std::memory_order_relaxed);
   serve_(request, *received.channel);
-  if (worker.buffers.dirty() && !upkeep_.exchange(true)) {
-    wake_main();
+  served_.fetch_add(1, std::memory_order_relaxed);
+  if (worker.buffers.dirty()) {
+    ask_for_upkeep();
   }
-  return idle_.fetch_add(1) < kMostIdle || !may_leave();
 }
 
-void WorkerPool::grow() {
+// After a request: the worker reads the next one, or parks when enough others do. False: it leaves.
+bool WorkerPool::go_on(Worker& worker) {
+  if (leaving_.load(std::memory_order_relaxed)) {
+    return false;
+  }
+  unsigned readers = readers_.load();
+  while (readers < staffing_.wanted()) {
+    if (readers_.compare_exchange_weak(readers, readers + 1)) {
+      return true;
+    }
+  }
+  return park(worker);
+}
+
+// Until the worker is called to read. Never the last reader: another one reads now, and comes by
+// go_on() itself. False: it leaves.
+bool WorkerPool::park(Worker& worker) {
+  for (;;) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (leaving_.load() || (resting_.load() && total_.load() > options_.least)) {
+        total_.fetch_sub(1);
+        return false;
+      }
+      parked_.push_back(&worker);
+    }
+    if (total_.load() > options_.least) {
+      ask_for_upkeep();
+    }
+    worker.called.acquire();
+    if (std::exchange(worker.reads, false)) {
+      return true;
+    }
+    worker.buffers.trim();
+  }
+}
+
+// One more thread waits for requests: a parked one, else a new one.
+void WorkerPool::call_reader() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!parked_.empty()) {
+      Worker& worker = *parked_.back();
+      parked_.pop_back();
+      readers_.fetch_add(1);
+      worker.reads = true;
+      worker.called.release();
+      return;
+    }
+  }
   if (total_.load() >= options_.most) {
     return;
   }
@@ -237,26 +316,35 @@ void WorkerPool::grow() {
     base::log::warn_once("fuse-threads", "cannot start another thread: {}",
                          std::strerror(started.code()));
   }
-  if (total_.load() > options_.least && !upkeep_.exchange(true)) {
+}
+
+// Nobody reads while the calling worker serves: run() looks after it.
+void WorkerPool::watch() {
+  if (!watched_.load() && !watched_.exchange(true)) {
     wake_main();
   }
 }
 
-// True: the calling worker, an idle one, is off the counts and must leave. Never the last idle one:
-// all others may be in long calls of the core, and somebody must hear the next request.
-bool WorkerPool::may_leave() {
-  if (idle_.fetch_sub(1) <= 1) {
-    idle_.fetch_add(1);
-    return false;
+// A request that holds up the only reader, for a lock or for the host, must not hold up the others.
+void WorkerPool::look_after() {
+  const std::uint64_t served = served_.load(std::memory_order_relaxed);
+  const bool progress = served != std::exchange(served_at_tick_, served);
+  if (!progress && readers_.load() == 0) {
+    call_reader();
+    tick_millis_ = kShortTickMillis;
+    return;
   }
-  unsigned total = total_.load();
-  do {
-    if (total <= options_.least) {
-      idle_.fetch_add(1);
-      return false;
-    }
-  } while (!total_.compare_exchange_weak(total, total - 1));
-  return true;
+  tick_millis_ = std::min(tick_millis_ * 2, kLongTickMillis);
+  quiet_ticks_ = progress ? 0 : quiet_ticks_ + 1;
+  if (quiet_ticks_ < kQuietTicks) {
+    return;
+  }
+  // Looked at again after the flag is down: a worker that saw it up did not call.
+  quiet_ticks_ = 0;
+  watched_.store(false);
+  if (readers_.load() == 0) {
+    watched_.store(true);
+  }
 }
 
 void WorkerPool::ended(const Received& received) {
@@ -264,19 +352,32 @@ void WorkerPool::ended(const Received& received) {
     int none = 0;
     error_.compare_exchange_strong(none, received.error);
   }
+  {
+    const std::lock_guard lock(mutex_);
+    leaving_.store(true);
+    release_parked();
+  }
   gone_.store(true);
   wake_main();
 }
 
+void WorkerPool::ask_for_upkeep() {
+  if (!upkeep_.load() && !upkeep_.exchange(true)) {
+    wake_main();
+  }
+}
+
 // Once the work is over: workers give back their large buffers, and surplus ones leave.
 void WorkerPool::housekeeping() {
-  if (served_.exchange(0, std::memory_order_relaxed) > kQuiet) {
+  const std::uint64_t served = served_.load(std::memory_order_relaxed);
+  if (served - std::exchange(served_at_upkeep_, served) > kQuiet) {
     return;
   }
   std::unique_lock lock(mutex_);
   join_finished(lock);
   upkeep_.store(false);
   resting_.store(true);
+  release_parked();
   poke_all();
   finished_.wait_for(lock, 20ms, [this] { return total_.load() <= options_.least; });
   poke_all();

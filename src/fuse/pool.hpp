@@ -1,5 +1,5 @@
-// The threads that serve requests: a few at start, more while all are busy, fewer again when there
-// is little to do.
+// The threads that serve requests: one waits and serves again and again, others help while requests
+// pile up or one takes long, and leave when there is little to do.
 #pragma once
 
 #include <atomic>
@@ -11,11 +11,13 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/unique_fd.hpp"
 #include "fuse/buffers.hpp"
 #include "fuse/receiver.hpp"
 #include "fuse/request.hpp"
+#include "fuse/staffing.hpp"
 #include "pmemfs/result.hpp"
 
 namespace pmemfs::fuse {
@@ -24,7 +26,7 @@ namespace pmemfs::fuse {
 class WorkerPool {
  public:
   struct Options {
-    unsigned least = 2;  // threads that stay
+    unsigned least = 2;  // threads that stay: one that waits for requests, one that can help
     unsigned most = 64;  // threads at any time
     std::chrono::microseconds spin{0};
   };
@@ -58,12 +60,17 @@ class WorkerPool {
   void join_finished(std::unique_lock<std::mutex>& lock);
   void work(Worker& worker);
   bool serve_one(Worker& worker);
-  bool serve(Worker& worker, const Received& received);
-  void grow();
-  bool may_leave();
+  void serve(Worker& worker, const Received& received);
+  bool go_on(Worker& worker);
+  bool park(Worker& worker);
+  void call_reader();
+  void watch();
+  void look_after();
   void ended(const Received& received);
   void housekeeping();
-  void poke_all();  // with mutex_
+  void release_parked();  // with mutex_
+  void poke_all();        // with mutex_
+  void ask_for_upkeep();
   void wake_main();
 
   Channel& connection_;
@@ -71,6 +78,7 @@ class WorkerPool {
   Serve serve_;
   base::UniqueFd event_;  // wakes run()
   std::unique_ptr<Poller> poller_;
+  Staffing staffing_;
 
   std::atomic<bool> stop_{false};     // stop() was called
   std::atomic<bool> leaving_{false};  // workers leave
@@ -78,13 +86,21 @@ class WorkerPool {
   std::atomic<bool> gone_{false};     // the connection ended
   std::atomic<int> error_{0};         // it ended with this errno
   std::atomic<bool> upkeep_{false};   // there is something to give back later
+  std::atomic<bool> watched_{false};  // run() looks whether the only reader is held up
   std::atomic<unsigned> total_{0};    // threads that have not decided to leave
-  std::atomic<unsigned> idle_{0};     // of these, how many wait for a request
+  std::atomic<unsigned> readers_{0};  // of these, how many wait for a request
   std::atomic<std::uint64_t> served_{0};
+
+  // Of run() alone.
+  std::uint64_t served_at_tick_ = 0;
+  std::uint64_t served_at_upkeep_ = 0;
+  int tick_millis_ = 1;
+  int quiet_ticks_ = 0;
 
   std::mutex mutex_;
   std::condition_variable finished_;
-  std::list<Worker> workers_;  // under mutex_
+  std::list<Worker> workers_;    // under mutex_
+  std::vector<Worker*> parked_;  // under mutex_; the last one parked is the first to be called
 };
 
 }  // namespace pmemfs::fuse

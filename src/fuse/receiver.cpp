@@ -30,18 +30,18 @@ void relax() {
 Received read_once(Channel& channel, std::span<std::byte> buffer) {
   const ssize_t n = ::read(channel.device(), buffer.data(), buffer.size());
   if (n >= 0) {
-    return {Kind::kRequest, static_cast<std::size_t>(n), 0, &channel};
+    return {Kind::kRequest, static_cast<std::size_t>(n), 0, &channel, {}};
   }
   switch (errno) {
     case EINTR:
     case EAGAIN:
     case ENOENT:  // the caller gave up before the request was read
-      return {Kind::kNothing, 0, errno, nullptr};
+      return {Kind::kNothing, 0, errno, nullptr, {}};
     case ENODEV:        // unmounted
     case ECONNABORTED:  // cut off by the administrator
-      return {Kind::kUnmounted, 0, errno, nullptr};
+      return {Kind::kUnmounted, 0, errno, nullptr, {}};
     default:
-      return {Kind::kFailed, 0, errno, nullptr};
+      return {Kind::kFailed, 0, errno, nullptr, {}};
   }
 }
 
@@ -107,26 +107,29 @@ Received Poller::spin(std::span<std::byte> buffer) {
   }
 }
 
-void Poller::answered() {
-  answered_at_.store(now(), std::memory_order_relaxed);
+void Poller::slept(std::int64_t now) {
+  policy_.slept(SpinPolicy::Duration(now - answered_at_.load(std::memory_order_relaxed)));
 }
 
-void Poller::slept() {
-  policy_.slept(SpinPolicy::Duration(now() - answered_at_.load(std::memory_order_relaxed)));
-}
-
-Received Receiver::receive(std::span<std::byte> buffer) {
+Received Receiver::wait(std::span<std::byte> buffer, std::int64_t start) {
   if (poller_ == nullptr) {
     return read_once(*channel_, buffer);
   }
-  poller_->answered();
+  poller_->answered(start);
   if (const auto received = poller_->look(buffer)) {
     return *received;
   }
   const Received received = read_once(*channel_, buffer);
   if (received.kind == Kind::kRequest) {
-    poller_->slept();
+    poller_->slept(now());
   }
+  return received;
+}
+
+Received Receiver::receive(std::span<std::byte> buffer) {
+  const std::int64_t start = now();
+  Received received = wait(buffer, start);
+  received.waited = std::chrono::nanoseconds(now() - start);
   return received;
 }
 

@@ -56,6 +56,7 @@ struct Received {
   std::size_t size = 0;        // kRequest: bytes
   int error = 0;               // kFailed: errno
   Channel* channel = nullptr;  // kRequest: what it was read from, and must be answered through
+  std::chrono::nanoseconds waited{0};  // from the call to its return
 };
 
 // A non-blocking clone of the connection, shared by all workers and used by one at a time.
@@ -68,8 +69,10 @@ class Poller {
   // A request if one comes soon; nothing when it does not, or when another thread is looking
   // already.
   std::optional<Received> look(std::span<std::byte> buffer);
-  void answered();  // the caller goes to wait for its next request
-  void slept();     // the caller got one by sleeping
+  // The caller goes to wait for its next request, at this time of the steady clock.
+  void answered(std::int64_t now) { answered_at_.store(now, std::memory_order_relaxed); }
+  // The caller got one by sleeping.
+  void slept(std::int64_t now);
 
  private:
   Received spin(std::span<std::byte> buffer);
@@ -91,6 +94,8 @@ class Receiver {
   Received receive(std::span<std::byte> buffer);
 
  private:
+  Received wait(std::span<std::byte> buffer, std::int64_t start);
+
   std::unique_ptr<Channel> own_;
   Channel* channel_;
   Poller* poller_;

@@ -36,9 +36,19 @@ std::uint32_t Request::opcode() const {
   return header ? header->opcode : 0;
 }
 
-bool Request::is_forget() const {
-  const std::uint32_t code = opcode();
-  return code == FUSE_FORGET || code == FUSE_BATCH_FORGET;
+bool Request::may_take_long() const {
+  switch (opcode()) {
+    case FUSE_FSYNC:
+    case FUSE_FSYNCDIR:
+    case FUSE_SYNCFS:
+    case FUSE_FALLOCATE:
+    case FUSE_COPY_FILE_RANGE:
+    case FUSE_SETXATTR:  // making a file durable allocates it, and waits for handles to be released
+    case FUSE_REMOVEXATTR:
+      return true;
+    default:
+      return false;
+  }
 }
 
 bool Request::kills_suid_sgid() const {

@@ -18,8 +18,8 @@ class Request {
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
   [[nodiscard]] bool complete() const;  // a whole header, and as long as the header says
   [[nodiscard]] std::uint32_t opcode() const;
-  // FORGET, BATCH_FORGET: the kernel waits for no answer.
-  [[nodiscard]] bool is_forget() const;
+  // Its work may take long or wait for another request: it allocates, fills, syncs or moves data.
+  [[nodiscard]] bool may_take_long() const;
 
   // WRITE, OPEN, CREATE: the caller lacks CAP_FSETID, set-id bits must go
   // (FUSE_HANDLE_KILLPRIV_V2).

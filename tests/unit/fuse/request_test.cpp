@@ -27,9 +27,10 @@ TEST_CASE("a request tells its opcode and whether it is whole") {
   const auto bytes = bytes_of(FUSE_GETATTR, fuse_getattr_in{});
   CHECK(Request(bytes).opcode() == FUSE_GETATTR);
   CHECK(Request(bytes).complete());
-  CHECK_FALSE(Request(bytes).is_forget());
-  CHECK(Request(bytes_of(FUSE_FORGET, fuse_forget_in{})).is_forget());
-  CHECK(Request(bytes_of(FUSE_BATCH_FORGET, fuse_batch_forget_in{})).is_forget());
+  CHECK_FALSE(Request(bytes).may_take_long());
+  CHECK_FALSE(Request(bytes_of(FUSE_FORGET, fuse_forget_in{})).may_take_long());
+  CHECK(Request(bytes_of(FUSE_FALLOCATE, fuse_fallocate_in{})).may_take_long());
+  CHECK(Request(bytes_of(FUSE_SETXATTR, fuse_setxattr_in{})).may_take_long());
 }
 
 TEST_CASE("a short or overlong request is not whole and says nothing") {
