@@ -240,9 +240,9 @@ struct DirHeader {
 };
 
 struct Dentry {
+  Le32 crc;   // over all that follows, to the end of the name
+  Le32 hash;  // crc32c of the name, seed 0
   Le64 ino;
-  Le32 hash;              // crc32c of the name, seed 0
-  Le32 crc;               // over ino, hash, then from `type` to the end of the name
   std::uint8_t type;      // DT_*
   std::uint8_t name_len;  // 1 to 255
   std::uint8_t reserved[6];

@@ -36,7 +36,7 @@ class [[nodiscard]] Result {
 
   [[nodiscard]] T& value() & { return *std::get_if<0>(&state_); }
   [[nodiscard]] const T& value() const& { return *std::get_if<0>(&state_); }
-  [[nodiscard]] T value() && { return std::move(*std::get_if<0>(&state_)); }
+  [[nodiscard]] T&& value() && { return std::move(*std::get_if<0>(&state_)); }
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T* operator->() { return &value(); }

@@ -1,7 +1,5 @@
 #include "base/crc32c.hpp"
 
-#include <algorithm>
-
 extern "C" {
 #include <isa-l/crc.h>
 }
@@ -14,13 +12,10 @@ std::uint32_t crc32c(std::uint32_t seed, const void* data, std::size_t size) noe
   constexpr std::size_t kPiece = std::size_t{1} << 30;
   auto* bytes = static_cast<unsigned char*>(const_cast<void*>(data));
   std::uint32_t state = ~seed;
-  while (size > 0) {
-    const std::size_t piece = std::min(size, kPiece);
-    state = crc32_iscsi(bytes, static_cast<int>(piece), state);
-    bytes += piece;
-    size -= piece;
+  for (; size > kPiece; size -= kPiece, bytes += kPiece) {
+    state = crc32_iscsi(bytes, static_cast<int>(kPiece), state);
   }
-  return ~state;
+  return ~crc32_iscsi(bytes, static_cast<int>(size), state);
 }
 
 }  // namespace pmemfs::base

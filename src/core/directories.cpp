@@ -12,7 +12,10 @@ Status load_index(Context& c, Node& node, const InodeRecord& dir) {
     PMEMFS_TRY(node.directory, store::Directory::load(*c.store, dir));
     c.index_bytes += node.directory->memory_bytes();
   }
-  node.used_at = ++c.tick;
+  // Not a counted step: two uses at once may well have the same tick.
+  const std::uint32_t tick = c.tick.load(std::memory_order_relaxed) + 1;
+  c.tick.store(tick, std::memory_order_relaxed);
+  node.used_at.store(tick, std::memory_order_relaxed);
   return {};
 }
 
@@ -45,7 +48,10 @@ Result<std::shared_lock<std::shared_mutex>> lock_directory(Context& c, Node& nod
 }
 
 void index_changed(Context& c, const Node& node, std::size_t before) {
-  c.index_bytes += node.directory->memory_bytes() - before;
+  const std::size_t after = node.directory->memory_bytes();
+  if (after != before) {
+    c.index_bytes += after - before;
+  }
 }
 
 void discard_index(Context& c, Node& node) {

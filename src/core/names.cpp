@@ -83,8 +83,8 @@ void touch_directory(InodeRecord& dir) {
 // Finds the entry under the directory's lock.
 static Status read_entry(Context& c, LockedEntry& e, std::string_view name, NodeRef* child) {
   PMEMFS_TRY(e.dir_inode, open_directory(c, *e.dir));
-  PMEMFS_TRY(const store::DirEntry entry, e.dir->directory->find(name));
-  *child = c.nodes.get(entry.ino);
+  PMEMFS_TRY(e.entry, e.dir->directory->find(name));
+  *child = c.nodes.get(e.entry.ino);
   e.child = child->get();
   return {};
 }
@@ -149,11 +149,10 @@ void settle_host(Context& c, const InodeRecord& inode, bool freed) {
 }
 
 // Takes the name and `links` links off; a directory also takes one link of its parent.
-static Status remove_entry(Context& c, LockSet& locks, LockedEntry& e, std::string_view name,
-                           std::uint32_t links) {
+static Status remove_entry(Context& c, LockSet& locks, LockedEntry& e, std::uint32_t links) {
   store::Change change(*c.store);
   const std::size_t before = e.dir->directory->memory_bytes();
-  PMEMFS_CHECK(e.dir->directory->remove(change, e.dir_inode, name));
+  PMEMFS_CHECK(e.dir->directory->remove(change, e.dir_inode, e.entry));
   touch_directory(e.dir_inode);
   if (is_directory(e.inode))
     e.dir_inode.nlink.store(e.dir_inode.nlink.load() - 1);
@@ -178,7 +177,7 @@ Status unlink(Context& c, InodeNo dir, std::string_view name) {
   PMEMFS_TRY(LockedEntry e, lock_entry(c, locks, dir, name));
   if (is_directory(e.inode))
     return Error(EISDIR);
-  return remove_entry(c, locks, e, name, 1);
+  return remove_entry(c, locks, e, 1);
 }
 
 Status rmdir(Context& c, InodeNo dir, std::string_view name) {
@@ -194,7 +193,7 @@ Status rmdir(Context& c, InodeNo dir, std::string_view name) {
     return Error(ENOTDIR);
   if (e.inode.entries.load() != 0)
     return Error(ENOTEMPTY);
-  return remove_entry(c, locks, e, name, e.inode.nlink.load());
+  return remove_entry(c, locks, e, e.inode.nlink.load());
 }
 
 Status sync_before_replacing(Context& c, Node& incoming, InodeRecord& inode) {

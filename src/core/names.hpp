@@ -23,6 +23,7 @@ Status check_new_name(std::string_view name);
 struct LockedEntry {
   Node* dir = nullptr;
   Node* child = nullptr;
+  store::DirEntry entry{};
   InodeRecord dir_inode{};
   InodeRecord inode{};
 };

@@ -35,11 +35,15 @@ void NodeTable::add_lookup(Node& node) {
 }
 
 void NodeTable::forget(InodeNo ino, std::uint64_t count) {
-  NodeRef node = get_if_held(ino);
-  if (!node)
+  Shard& s = shard(ino);
+  std::unique_lock guard(s.mutex);
+  const auto found = s.nodes.find(ino);
+  if (found == s.nodes.end())
     return;
-  const std::lock_guard guard(shard(ino).mutex);
+  Node* node = found->second.get();
   node->lookups -= std::min(count, node->lookups);
+  node->pins++;
+  drop_pin(s, guard, node);
 }
 
 bool NodeTable::held_by_caller_alone(const Node& node) {
@@ -80,6 +84,10 @@ void NodeTable::forget_all() {
 void NodeTable::unpin(Node* node) {
   Shard& s = shard(node->ino);
   std::unique_lock guard(s.mutex);
+  drop_pin(s, guard, node);
+}
+
+void NodeTable::drop_pin(Shard& s, std::unique_lock<std::mutex>& guard, Node* node) {
   while (node->pins == 1 && node->lookups == 0 && node->unlinked && !abandoned_) {
     // Keep the pin while freeing, so that nobody makes a second node of this number.
     guard.unlock();

@@ -113,6 +113,8 @@ class NodeTable {
 
   Shard& shard(InodeNo ino) { return shards_[ino.value % kShards]; }
   void unpin(Node* node);
+  // The last holder of an unlinked node reaps it, without the lock meanwhile.
+  void drop_pin(Shard& s, std::unique_lock<std::mutex>& guard, Node* node);
 
   std::function<void(Node&)> reap_;
   std::function<void(const Node&)> leaves_;

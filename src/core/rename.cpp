@@ -21,7 +21,8 @@ struct Side {
   Node* dir = nullptr;
   InodeRecord* dir_inode = nullptr;  // both sides share one record when it is one directory
   std::string_view name;
-  Node* child = nullptr;  // null: the new name is free
+  store::DirEntry entry{};  // under the old name
+  Node* child = nullptr;    // null: the new name is free
   InodeRecord inode{};
   std::vector<InodeNo> ancestors;  // of dir, with itself; empty when both sides are one directory
 };
@@ -95,8 +96,8 @@ Status Rename::find_both(NodeRef* old_child, NodeRef* new_child) {
   if (!one_directory()) {
     PMEMFS_TRY(new_dir_, open_directory(c_, *new_.dir));
   }
-  PMEMFS_TRY(const store::DirEntry source, old_.dir->directory->find(old_.name));
-  *old_child = c_.nodes.get(source.ino);
+  PMEMFS_TRY(old_.entry, old_.dir->directory->find(old_.name));
+  *old_child = c_.nodes.get(old_.entry.ino);
   const auto target = new_.dir->directory->find(new_.name);
   if (target)
     *new_child = c_.nodes.get(target->ino);
@@ -223,7 +224,7 @@ Status Rename::move_name() {
   if ((flags_ & RENAME_WHITEOUT) != 0) {
     PMEMFS_CHECK(put_whiteout());
   } else {
-    PMEMFS_CHECK(old_.dir->directory->remove(change_, *old_.dir_inode, old_.name));
+    PMEMFS_CHECK(old_.dir->directory->remove(change_, *old_.dir_inode, old_.entry));
   }
   move_parent(old_, new_);
   if (new_.child == nullptr)

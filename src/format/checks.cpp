@@ -20,10 +20,9 @@ std::uint32_t crc_of(const IndexBlock& b) {
 }
 
 std::uint32_t crc_of(const Dentry& d, std::string_view name) {
-  const std::uint32_t front = crc32c(0, &d, offsetof(Dentry, crc));
-  const auto* rest = reinterpret_cast<const std::byte*>(&d) + offsetof(Dentry, type);
-  const std::uint32_t fixed = crc32c(front, rest, sizeof(Dentry) - offsetof(Dentry, type));
-  return crc32c(fixed, name.data(), name.size());
+  constexpr std::size_t kCovered = offsetof(Dentry, hash);
+  const auto* fixed = reinterpret_cast<const std::byte*>(&d) + kCovered;
+  return crc32c(crc32c(0, fixed, sizeof(Dentry) - kCovered), name.data(), name.size());
 }
 
 }  // namespace

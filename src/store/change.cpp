@@ -120,9 +120,9 @@ void Change::log_inode(const format::Inode& inode) {
   const std::byte* media = store_.region().data() + slot->value;
   std::size_t from = kLines;  // first line of the current stretch of differing lines
   for (std::size_t line = 0; line <= kLines; ++line) {
-    const bool differs = line < kLines && (!first || std::memcmp(now + line * kCacheLineSize,
-                                                                 media + line * kCacheLineSize,
-                                                                 kCacheLineSize) != 0);
+    const std::size_t at = line * kCacheLineSize;
+    const bool differs =
+        line < kLines && (!first || std::memcmp(now + at, media + at, kCacheLineSize) != 0);
     if (differs && from == kLines) {
       from = line;
     } else if (!differs && from < line) {

@@ -163,7 +163,7 @@ std::optional<DirEntry> Directory::Impl::entry_at(std::uint32_t position) const 
   if (!format::valid(dentry, name) || target == 0 || target > format::kMaxInode) {
     return std::nullopt;
   }
-  return DirEntry{InodeNo(target), dentry.type, position, name};
+  return DirEntry{InodeNo(target), dentry.type, position, dentry.hash.load(), name};
 }
 
 // EUCLEAN when the name is not found but an entry with its hash is damaged: it may be it.
@@ -308,9 +308,7 @@ Status Directory::insert(Change& change, Inode& dir, std::string_view name, Inod
   return {};
 }
 
-Status Directory::remove(Change& change, Inode& dir, std::string_view name) {
-  const std::uint32_t hash = format::name_hash(name);
-  PMEMFS_TRY(const DirEntry entry, impl_->find(name, hash));
+Status Directory::remove(Change& change, Inode& dir, const DirEntry& entry) {
   const auto position = static_cast<std::uint32_t>(entry.position);
   dir.entries.store(impl_->index.size() - 1);
   if (impl_->index.size() == 1 && impl_->blocks.size() > kKeepEmpty) {
@@ -318,10 +316,10 @@ Status Directory::remove(Change& change, Inode& dir, std::string_view name) {
   }
   const std::size_t block = position / kDirSlots;
   const std::uint32_t slot = position % kDirSlots;
-  impl_->blocks[block].used &= ~bits(slot, format::dentry_slots(name.size()));
+  impl_->blocks[block].used &= ~bits(slot, format::dentry_slots(entry.name.size()));
   impl_->blocks[block].heads &= ~bits(slot, 1);
   impl_->put_header(change, block);
-  impl_->index.erase(hash, position);
+  impl_->index.erase(entry.hash, position);
   return {};
 }
 

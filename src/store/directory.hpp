@@ -15,6 +15,7 @@ struct DirEntry {
   InodeNo ino;
   std::uint8_t type = 0;       // DT_*
   std::uint64_t position = 0;  // logical block * 64 + slot; stable while the entry lives
+  std::uint32_t hash = 0;      // of the name
   std::string_view name;       // points into the region: valid while the lock is held
 };
 
@@ -38,8 +39,9 @@ class Directory {
   // puts the inode. ENOSPC. `name` has 1 to 255 bytes, no '/' and no NUL: the caller checked.
   Status insert(Change& change, format::Inode& dir, std::string_view name, InodeNo ino,
                 std::uint8_t type);
-  // Needs no space, so it works in a full region.
-  Status remove(Change& change, format::Inode& dir, std::string_view name);
+  // `entry` was found under the same hold of the lock. Needs no space, so it works in a full
+  // region.
+  Status remove(Change& change, format::Inode& dir, const DirEntry& entry);
   // Points an existing name to another inode, in place.
   Status replace(Change& change, format::Inode& dir, std::string_view name, InodeNo ino,
                  std::uint8_t type);

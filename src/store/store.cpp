@@ -115,7 +115,8 @@ std::uint64_t Store::durable_bytes() const {
 
 Result<Inode> Store::inode(InodeNo ino) const {
   PMEMFS_TRY(const ByteOff slot, impl_->table.locate(ino));
-  Inode copy{};
+  Result<Inode> read{Inode{}};
+  Inode& copy = *read;
   std::memcpy(&copy, impl_->region.data() + slot.value, sizeof(copy));
   switch (slot_state(copy, ino.value)) {
     case SlotState::kFree:
@@ -125,7 +126,7 @@ Result<Inode> Store::inode(InodeNo ino) const {
     case SlotState::kUsed:
       break;
   }
-  return copy;
+  return read;
 }
 
 Status Store::for_each_inode(const std::function<void(const Inode&)>& visit,

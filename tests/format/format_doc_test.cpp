@@ -188,9 +188,9 @@ const std::vector<Structure> kStructures{
     {"Dentry",
      sizeof(format::Dentry),
      {
-         PMEMFS_FIELD(Dentry, ino),
-         PMEMFS_FIELD(Dentry, hash),
          PMEMFS_FIELD(Dentry, crc),
+         PMEMFS_FIELD(Dentry, hash),
+         PMEMFS_FIELD(Dentry, ino),
          PMEMFS_FIELD(Dentry, type),
          PMEMFS_FIELD(Dentry, name_len),
          PMEMFS_FIELD(Dentry, reserved),

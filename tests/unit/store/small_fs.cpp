@@ -98,7 +98,7 @@ Status SmallFs::unlink(std::string_view name) {
   PMEMFS_TRY(const format::Inode inode, store_->inode(entry.ino));
   PMEMFS_CHECK(store::release_extents(change, inode));
   PMEMFS_CHECK(store::release_xattrs(change, inode));
-  PMEMFS_CHECK(root_->remove(change, dir, name));
+  PMEMFS_CHECK(root_->remove(change, dir, entry));
   touch(dir);
   change.free_inode(inode);
   change.put_inode(dir);
@@ -114,7 +114,7 @@ Status SmallFs::rename(std::string_view from, std::string_view to) {
   PMEMFS_TRY(format::Inode dir, store_->inode(kRootInode));
   PMEMFS_TRY(const store::DirEntry entry, root_->find(from));
   PMEMFS_CHECK(root_->insert(change, dir, to, entry.ino, entry.type));
-  PMEMFS_CHECK(root_->remove(change, dir, from));
+  PMEMFS_CHECK(root_->remove(change, dir, entry));
   change.put_inode(dir);
   const Status done = change.commit();
   if (!done) {

@@ -33,7 +33,7 @@ void work(store::Store& store, InodeNo dir_ino, int rounds) {
       const format::Inode inode = must(store.inode(entry.ino));
       must(store::release_extents(change, inode));
       must(store::release_xattrs(change, inode));
-      must(dir->remove(change, parent, names.back()));
+      must(dir->remove(change, parent, entry));
       change.free_inode(inode);
       names.pop_back();
     } else {
