@@ -4,12 +4,30 @@
 # with PMEMFS_SKIP(reason); a program whose cases were all skipped exits with 77. The default label is unit.
 # Label mount: one such test runs at a time. SERIAL: nothing else runs meanwhile. TIMEOUT is for a release build; sanitizers
 # get four times as long.
+#
+# pmemfs_test_code(<target>): compiles a library that only test programs link as they are themselves.
 set(PMEMFS_TEST_PROPERTIES SKIP_RETURN_CODE 77)
 
 # The test cases themselves are not optimised: with Catch2's macros that would be half the time of a build, and what they
-# test, and the libraries they share, are compiled as their preset says. Linked last, so that it has the last word.
+# test, and the simulators, are compiled as their preset says. Linked last, so that it has the last word. SHELL, because
+# CMake would drop a -U that pmemfs::flags has given before.
 add_library(pmemfs_test_flags INTERFACE)
-target_compile_options(pmemfs_test_flags INTERFACE -O0 -g1 -U_FORTIFY_SOURCE)
+target_compile_options(pmemfs_test_flags INTERFACE "SHELL:-O0 -g1 -U_FORTIFY_SOURCE")
+
+# Catch2's header alone is half of what compiling a small test takes, so it is precompiled, once for all (tests/harness).
+# Launchers such as ccache cannot cache what uses a precompiled header; with one, each file is compiled by itself.
+if(CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_DISABLE_PRECOMPILE_HEADERS ON)
+endif()
+
+function(pmemfs_test_code target)
+  target_link_libraries(${target} PRIVATE pmemfs::flags pmemfs_test_flags)
+  # Unset, neither on nor off: -fPIC in the one and -fPIE in the other could not share a precompiled header.
+  set_property(TARGET ${target} PROPERTY POSITION_INDEPENDENT_CODE)
+  if(TARGET pmemfs_precompiled AND NOT target STREQUAL "pmemfs_precompiled")
+    target_precompile_headers(${target} REUSE_FROM pmemfs_precompiled)
+  endif()
+endfunction()
 
 function(pmemfs_set_test_properties name timeout serial labels)
   if(PMEMFS_SANITIZE)
@@ -43,7 +61,8 @@ function(pmemfs_add_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_RUNTIME_OUTPUT_DIRECTORY}/tests)
   target_include_directories(${name} PRIVATE
     ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests)
-  target_link_libraries(${name} PRIVATE ${arg_LINK} pmemfs_harness pmemfs::flags pmemfs_test_flags)
+  target_link_libraries(${name} PRIVATE ${arg_LINK} pmemfs_harness)
+  pmemfs_test_code(${name})
   add_test(NAME ${name} COMMAND ${name})
   pmemfs_set_test_properties(${name} ${arg_TIMEOUT} ${arg_SERIAL} "${arg_LABELS}")
 endfunction()
