@@ -1,9 +1,11 @@
-# pmemfs_add_test(<name> SOURCES <files…> [LINK <libraries…>] [LABELS unit|mount|crash|tools…] [TIMEOUT <seconds>] [SERIAL])
+# pmemfs_add_test(<name> SOURCES <files…> [LINK <libraries…>] [LABELS unit|mount|crash|tools…] [LANE <1 or 2>]
+#                 [TIMEOUT <seconds>] [SERIAL])
 #
 # A Catch2 program in build/<preset>/bin/tests, registered as one CTest test. Tests include "harness/catch.hpp" and skip
 # with PMEMFS_SKIP(reason); a program whose cases were all skipped exits with 77. The default label is unit.
-# Label mount: one such test runs at a time. SERIAL: nothing else runs meanwhile. TIMEOUT is for a release build; sanitizers
-# get four times as long.
+# Label mount: of the tests of one LANE one runs at a time, so that two mounts are in use at most; without a LANE no other
+# mount test runs meanwhile. SERIAL: nothing else at all. TIMEOUT is for a release build; sanitizers get four times as long.
+# The longer the TIMEOUT, the earlier a test starts.
 #
 # pmemfs_test_code(<target>): compiles a library that only test programs link as they are themselves.
 set(PMEMFS_TEST_PROPERTIES SKIP_RETURN_CODE 77)
@@ -29,20 +31,22 @@ function(pmemfs_test_code target)
   endif()
 endfunction()
 
-function(pmemfs_set_test_properties name timeout serial labels)
+function(pmemfs_set_test_properties name timeout serial labels lanes)
+  set(cost ${timeout})
   if(PMEMFS_SANITIZE)
     math(EXPR timeout "${timeout} * 4")
   endif()
   set_tests_properties(${name} PROPERTIES
-    ${PMEMFS_TEST_PROPERTIES} TIMEOUT ${timeout} RUN_SERIAL ${serial} LABELS "${labels}"
+    ${PMEMFS_TEST_PROPERTIES} TIMEOUT ${timeout} COST ${cost} RUN_SERIAL ${serial} LABELS "${labels}"
     ENVIRONMENT "PMEMFS_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   if("mount" IN_LIST labels)
-    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK mount)
+    list(TRANSFORM lanes PREPEND mount_)
+    set_tests_properties(${name} PROPERTIES RESOURCE_LOCK "${lanes}")
   endif()
 endfunction()
 
 function(pmemfs_add_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "SOURCES;LINK;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "SERIAL" "TIMEOUT" "SOURCES;LINK;LABELS;LANE")
   if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
     message(FATAL_ERROR "pmemfs_add_test(${name}): SOURCES missing or unknown arguments: ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -54,6 +58,9 @@ function(pmemfs_add_test name)
       message(FATAL_ERROR "pmemfs_add_test(${name}): '${label}' is not one of the labels unit, mount, crash, tools")
     endif()
   endforeach()
+  if(NOT arg_LANE)
+    set(arg_LANE 1 2)
+  endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
@@ -64,5 +71,5 @@ function(pmemfs_add_test name)
   target_link_libraries(${name} PRIVATE ${arg_LINK} pmemfs_harness)
   pmemfs_test_code(${name})
   add_test(NAME ${name} COMMAND ${name})
-  pmemfs_set_test_properties(${name} ${arg_TIMEOUT} ${arg_SERIAL} "${arg_LABELS}")
+  pmemfs_set_test_properties(${name} ${arg_TIMEOUT} ${arg_SERIAL} "${arg_LABELS}" "${arg_LANE}")
 endfunction()
