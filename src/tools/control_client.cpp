@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include <nlohmann/json.hpp>
+
 #include "tools/failure.hpp"
 
 namespace pmemfs::tools::control {

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include <nlohmann/json.hpp>
+
 #include "tools/control_client.hpp"
 #include "tools/failure.hpp"
 

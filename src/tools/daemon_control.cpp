@@ -4,6 +4,8 @@
 
 #include <stdexcept>
 
+#include <nlohmann/json.hpp>
+
 #include "base/log.hpp"
 #include "tools/failure.hpp"
 

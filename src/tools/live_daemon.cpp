@@ -7,6 +7,8 @@
 #include <fstream>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "tools/failure.hpp"
 #include "tools/region_access.hpp"
 

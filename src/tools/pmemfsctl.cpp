@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 #include "base/log.hpp"
 #include "tools/ctl_options.hpp"
 #include "tools/failure.hpp"

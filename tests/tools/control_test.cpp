@@ -6,6 +6,8 @@
 #include <cstring>
 #include <stdexcept>
 
+#include <nlohmann/json.hpp>
+
 #include "harness/catch.hpp"
 #include "tools/control_client.hpp"
 #include "tools/control_server.hpp"

@@ -1,5 +1,7 @@
 #include "tools/report.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "harness/catch.hpp"
 
 using namespace pmemfs;
