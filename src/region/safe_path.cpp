@@ -1,9 +1,7 @@
 #include "region/safe_path.hpp"
 
 #include <fmt/core.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +9,7 @@
 #include <climits>
 #include <cstring>
 
+#include "base/open_beneath.hpp"
 #include "region/reason.hpp"
 
 namespace pmemfs::region {
@@ -122,18 +121,11 @@ Result<Place> open_place(const std::string& path, std::string& why) {
 
 Result<UniqueFd> open_beneath(int folder, const std::string& name, int flags, mode_t mode,
                               const std::string& shown, std::string& why) {
-  struct open_how how {};
-  how.flags = static_cast<unsigned>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  long fd = -1;
-  do {
-    fd = ::syscall(SYS_openat2, folder, name.c_str(), &how, sizeof how);
-  } while (fd < 0 && errno == EINTR);
-  if (fd >= 0) {
-    return UniqueFd(static_cast<int>(fd));
+  Result<UniqueFd> fd = base::open_beneath(folder, name.c_str(), flags, mode);
+  if (fd) {
+    return fd;
   }
-  const int code = errno;
+  const int code = fd.code();
   if (code == ELOOP) {
     return because(why, code,
                    fmt::format("{}: is a symbolic link, which is not followed here", shown));
