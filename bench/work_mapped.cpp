@@ -1,4 +1,5 @@
 // Through a shared mapping. The directory decides whether its files are durable.
+#include <cpuid.h>
 #include <immintrin.h>
 #include <sys/mman.h>
 
@@ -45,12 +46,20 @@ __attribute__((target("clflushopt"))) void flush_with_clflushopt(void* line) {
 
 using FlushLine = void (*)(void*);
 
+// One bit of CPUID's leaf 7; not every compiler's __builtin_cpu_supports knows these two.
+bool cpu_has(unsigned bit) {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ebx & bit) != 0;
+}
+
 FlushLine best_flush() {
-  __builtin_cpu_init();
-  if (__builtin_cpu_supports("clwb")) {
+  if (cpu_has(bit_CLWB)) {
     return flush_with_clwb;
   }
-  if (__builtin_cpu_supports("clflushopt")) {
+  if (cpu_has(bit_CLFLUSHOPT)) {
     return flush_with_clflushopt;
   }
   throw std::runtime_error("this processor has neither clwb nor clflushopt");

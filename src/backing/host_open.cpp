@@ -1,12 +1,11 @@
 #include "backing/host_open.hpp"
 
-#include <fcntl.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
+
+#include "base/open_beneath.hpp"
 
 namespace pmemfs::backing {
 namespace {
@@ -33,19 +32,11 @@ int meaning_of(int code) {
 }  // namespace
 
 Result<base::UniqueFd> open_beneath(int directory, const char* name, int flags, mode_t mode) {
-  struct open_how how {};
-  how.flags = static_cast<unsigned>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  while (true) {
-    const long fd = ::syscall(SYS_openat2, directory, name, &how, sizeof how);
-    if (fd >= 0) {
-      return base::UniqueFd(static_cast<int>(fd));
-    }
-    if (errno != EINTR) {
-      return Error(meaning_of(errno));
-    }
+  Result<base::UniqueFd> fd = base::open_beneath(directory, name, flags, mode);
+  if (!fd) {
+    return Error(meaning_of(fd.code()));
   }
+  return fd;
 }
 
 bool is_private_file(mode_t mode, uid_t uid, nlink_t links) {

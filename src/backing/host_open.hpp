@@ -8,9 +8,8 @@
 // Opening host files without being led elsewhere; private to this layer. Thread-safe.
 namespace pmemfs::backing {
 
-// openat2 of one name in `directory`: no symbolic links, no other mount, never waiting for what is
-// not a regular file. What such a name must not be is EUCLEAN; a lease of another descriptor is
-// EBUSY.
+// base::open_beneath of one name in `directory`. What such a name must not be is EUCLEAN; a lease
+// of another descriptor is EBUSY.
 Result<base::UniqueFd> open_beneath(int directory, const char* name, int flags, mode_t mode = 0);
 
 // EUCLEAN unless it is a regular file of this process's user, mode 0600, with one link.

@@ -22,12 +22,10 @@ void setattr(fuse_req_t req, fuse_ino_t ino, struct stat* values, int to_set,
 
 void statfs(fuse_req_t req, fuse_ino_t /*ino*/) {
   const auto space = guarded([&] { return edge_of(req).fs.space(); });
-  if (!space) {
-    reply::error(req, space.code());
-    return;
-  }
-  const struct statvfs st = to_statvfs(*space);
-  fuse_reply_statfs(req, &st);
+  reply::value(req, space, [req](const FilesystemSpace& value) {
+    const struct statvfs st = to_statvfs(value);
+    return fuse_reply_statfs(req, &st) == 0;
+  });
 }
 
 // Asked instead of GETATTR when a program wants the birth time. Libfuse has it since 3.18.
@@ -37,12 +35,10 @@ void add_statx(Ops& ops) {
     ops.statx = [](fuse_req_t req, fuse_ino_t ino, int /*flags*/, int /*mask*/,
                    fuse_file_info* /*info*/) {
       const auto result = guarded([&] { return edge_of(req).fs.getattr(InodeNo(ino)); });
-      if (!result) {
-        reply::error(req, result.code());
-        return;
-      }
-      struct statx st = to_statx(*result);
-      fuse_reply_statx(req, 0, &st, attribute_timeout(*result));
+      reply::value(req, result, [req](const Attributes& attributes) {
+        struct statx st = to_statx(attributes);
+        return fuse_reply_statx(req, 0, &st, attribute_timeout(attributes)) == 0;
+      });
     };
   }
 }
@@ -57,12 +53,9 @@ void ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void* /*arg*/,
     return;
   }
   const auto inode_flags = guarded([&] { return edge_of(req).fs.inode_flags(InodeNo(ino)); });
-  if (!inode_flags) {
-    reply::error(req, inode_flags.code());
-    return;
-  }
-  const std::uint32_t value = *inode_flags;
-  fuse_reply_ioctl(req, 0, &value, sizeof(value));
+  reply::value(req, inode_flags, [req](std::uint32_t value) {
+    return fuse_reply_ioctl(req, 0, &value, sizeof(value)) == 0;
+  });
 }
 
 }  // namespace

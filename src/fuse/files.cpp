@@ -142,11 +142,7 @@ void read(fuse_req_t req, fuse_ino_t /*ino*/, std::size_t size, off_t offset,
   const auto count = guarded([&] {
     return edge_of(req).fs.read(handle_of(info), static_cast<std::uint64_t>(offset), buffer);
   });
-  if (count) {
-    reply::bytes(req, buffer.first(*count));
-  } else {
-    reply::error(req, count.code());
-  }
+  reply::value(req, count, [=](std::size_t got) { return reply::bytes(req, buffer.first(got)); });
 }
 
 void write(fuse_req_t req, fuse_ino_t /*ino*/, const char* data, std::size_t size, off_t offset,
@@ -179,11 +175,9 @@ void lseek(fuse_req_t req, fuse_ino_t /*ino*/, off_t offset, int whence, fuse_fi
   const auto found = guarded([&] {
     return edge_of(req).fs.seek(handle_of(info), static_cast<std::uint64_t>(offset), whence);
   });
-  if (found) {
-    fuse_reply_lseek(req, static_cast<off_t>(*found));
-  } else {
-    reply::error(req, found.code());
-  }
+  reply::value(req, found, [req](std::uint64_t position) {
+    return fuse_reply_lseek(req, static_cast<off_t>(position)) == 0;
+  });
 }
 
 // NOLINTNEXTLINE(readability-function-size): libfuse sets the number of parameters

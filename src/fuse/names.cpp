@@ -70,11 +70,9 @@ void rename(fuse_req_t req, fuse_ino_t from, const char* name, fuse_ino_t to, co
 
 void readlink(fuse_req_t req, fuse_ino_t ino) {
   const auto target = guarded([&] { return edge_of(req).fs.readlink(InodeNo(ino)); });
-  if (target) {
-    reply::bytes(req, std::as_bytes(std::span(*target)));
-  } else {
-    reply::error(req, target.code());
-  }
+  reply::value(req, target, [req](const std::string& path) {
+    return reply::bytes(req, std::as_bytes(std::span(path)));
+  });
 }
 
 }  // namespace

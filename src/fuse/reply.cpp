@@ -28,11 +28,10 @@ bool missing(fuse_req_t req) noexcept {
 }
 
 bool attributes(fuse_req_t req, const Result<Attributes>& result) noexcept {
-  if (!result) {
-    return error(req, result.code());
-  }
-  const struct stat st = to_stat(*result);
-  return fuse_reply_attr(req, &st, attribute_timeout(*result)) == 0;
+  return value(req, result, [req](const Attributes& attributes) {
+    const struct stat st = to_stat(attributes);
+    return fuse_reply_attr(req, &st, attribute_timeout(attributes)) == 0;
+  });
 }
 
 bool open(fuse_req_t req, const fuse_file_info& info) noexcept {
@@ -56,7 +55,7 @@ bool sized(fuse_req_t req, std::span<const std::byte> data, std::size_t room) no
 }
 
 bool count(fuse_req_t req, const Result<std::size_t>& result) noexcept {
-  return result ? fuse_reply_write(req, *result) == 0 : error(req, result.code());
+  return value(req, result, [req](std::size_t count) { return fuse_reply_write(req, count) == 0; });
 }
 
 void report_escape(const char* what) noexcept {

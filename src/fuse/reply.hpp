@@ -34,6 +34,12 @@ bool bytes(fuse_req_t req, std::span<const std::byte> data) noexcept;
 bool sized(fuse_req_t req, std::span<const std::byte> data, std::size_t room) noexcept;
 bool count(fuse_req_t req, const Result<std::size_t>& result) noexcept;
 
+// Answers with the value, by `answer(value)` in the manner of the above, or with the error.
+template <typename T, typename Answer>
+bool value(fuse_req_t req, const Result<T>& result, Answer&& answer) noexcept {
+  return result ? answer(*result) : error(req, result.code());
+}
+
 // Logs what escaped from the core.
 void report_escape(const char* what) noexcept;
 

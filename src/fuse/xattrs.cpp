@@ -29,11 +29,8 @@ void setxattr(fuse_req_t req, fuse_ino_t ino, const char* name, const char* valu
 
 void getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, std::size_t room) {
   const auto value = guarded([&] { return edge_of(req).fs.getxattr(InodeNo(ino), name); });
-  if (value) {
-    reply::sized(req, *value, room);
-  } else {
-    reply::error(req, value.code());
-  }
+  reply::value(req, value,
+               [=](std::span<const std::byte> bytes) { return reply::sized(req, bytes, room); });
 }
 
 // Names one after the other, each with its NUL.
@@ -52,11 +49,9 @@ Result<std::string> joined_names(Filesystem& fs, const Caller& caller, InodeNo i
 void listxattr(fuse_req_t req, fuse_ino_t ino, std::size_t room) {
   const auto names =
       guarded([&] { return joined_names(edge_of(req).fs, caller_of(req), InodeNo(ino)); });
-  if (names) {
-    reply::sized(req, std::as_bytes(std::span(*names)), room);
-  } else {
-    reply::error(req, names.code());
-  }
+  reply::value(req, names, [=](const std::string& joined) {
+    return reply::sized(req, std::as_bytes(std::span(joined)), room);
+  });
 }
 
 void removexattr(fuse_req_t req, fuse_ino_t ino, const char* name) {

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -56,7 +55,7 @@ Error host_error(std::string& why, const std::string& path, int code) {
     return because(why, code,
                    fmt::format("{}: no space left for the region on its filesystem", path));
   }
-  return because(why, code, fmt::format("{}: {}", path, std::strerror(code)));
+  return because_errno(why, code, path);
 }
 
 // Refuses memory that would not keep its promise, unless the caller knows.
@@ -200,12 +199,19 @@ Handle create_in_existing_directory(const std::string& path, const CreateOptions
   return fill_directory(std::move(directory), path, options, why);
 }
 
-Handle create_in_new_directory(const std::string& path, const CreateOptions& options,
-                               std::string& why) {
-  PMEMFS_TRY(const Place place, open_place(path, why));
+// Where a region that does not exist yet may be made.
+Result<Place> open_new_place(const std::string& path, const CreateOptions& options,
+                             std::string& why) {
+  PMEMFS_TRY(Place place, open_place(path, why));
   PMEMFS_CHECK(check_parents(place.folder.get(), why));
   PMEMFS_TRY(const Probe host, probe_fd(place.folder.get(), path, why));
   PMEMFS_CHECK(check_fit(host, path, options.emulate, why));
+  return place;
+}
+
+Handle create_in_new_directory(const std::string& path, const CreateOptions& options,
+                               std::string& why) {
+  PMEMFS_TRY(const Place place, open_new_place(path, options, why));
   if (::mkdirat(place.folder.get(), place.name.c_str(), 0700) != 0) {
     return host_error(why, path, errno);
   }
@@ -225,10 +231,7 @@ Handle create_in_new_directory(const std::string& path, const CreateOptions& opt
 }
 
 Handle create_in_new_file(const std::string& path, const CreateOptions& options, std::string& why) {
-  PMEMFS_TRY(const Place place, open_place(path, why));
-  PMEMFS_CHECK(check_parents(place.folder.get(), why));
-  PMEMFS_TRY(const Probe host, probe_fd(place.folder.get(), path, why));
-  PMEMFS_CHECK(check_fit(host, path, options.emulate, why));
+  PMEMFS_TRY(const Place place, open_new_place(path, options, why));
   PMEMFS_TRY(UniqueFd file, open_beneath(place.folder.get(), place.name, O_RDWR | O_CREAT | O_EXCL,
                                          0600, path, why));
   Undo undo;

@@ -14,7 +14,6 @@
 #include <array>
 #include <cerrno>
 #include <climits>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 
@@ -117,8 +116,7 @@ Result<Probe> probe_fd(int fd, const std::string& shown, std::string& why) {
   struct statfs fs {};
   struct statvfs vfs {};
   if (::fstat(fd, &st) != 0 || ::fstatfs(fd, &fs) != 0 || ::fstatvfs(fd, &vfs) != 0) {
-    const int code = errno;
-    return because(why, code, fmt::format("{}: {}", shown, std::strerror(code)));
+    return because_errno(why, errno, shown);
   }
   Probe p;
   p.kind = kind_of(st);
@@ -140,8 +138,7 @@ Result<Probe> probe(const std::string& path, std::string& why) {
   const UniqueFd place(::open(path.c_str(), O_PATH | O_CLOEXEC));
   struct stat st {};
   if (!place || ::fstat(place.get(), &st) != 0) {
-    const int code = errno;
-    return because(why, code, fmt::format("{}: {}", path, std::strerror(code)));
+    return because_errno(why, errno, path);
   }
   const HostKind kind = kind_of(st);
   if (kind != HostKind::kDirectory && kind != HostKind::kFile) {
@@ -153,8 +150,7 @@ Result<Probe> probe(const std::string& path, std::string& why) {
     fd.reset(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   }
   if (!fd) {
-    const int code = errno;
-    return because(why, code, fmt::format("{}: {}", path, std::strerror(code)));
+    return because_errno(why, errno, path);
   }
   return probe_fd(fd.get(), path, why);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstring>
 #include <string>
 #include <utility>
 
@@ -13,6 +14,11 @@ namespace pmemfs::region {
 [[nodiscard]] inline Error because(std::string& why, int code, std::string text) {
   why = std::move(text);
   return Error(code);
+}
+
+// What the system says of `code`, an errno value: "`shown`: No such file or directory".
+[[nodiscard]] inline Error because_errno(std::string& why, int code, const std::string& shown) {
+  return because(why, code, shown + ": " + std::strerror(code));
 }
 
 }  // namespace pmemfs::region

@@ -73,8 +73,7 @@ Result<UniqueFd> open_region_file(const Site& site, const std::string& path, Hos
 Result<std::uint64_t> size_of(int fd, const std::string& path, std::string& why) {
   struct stat st {};
   if (::fstat(fd, &st) != 0) {
-    const int code = errno;
-    return because(why, code, fmt::format("{}: {}", path, std::strerror(code)));
+    return because_errno(why, errno, path);
   }
   return static_cast<std::uint64_t>(st.st_size);
 }
@@ -119,8 +118,7 @@ Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string
 Result<HostKind> region_kind(const std::string& path, std::string& why) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
-    const int code = errno;
-    return because(why, code, fmt::format("{}: {}", path, std::strerror(code)));
+    return because_errno(why, errno, path);
   }
   if (S_ISDIR(st.st_mode)) {
     return HostKind::kDirectory;
@@ -217,7 +215,7 @@ Status peek(const std::string& path, std::uint64_t off, void* dst, std::size_t n
   PMEMFS_CHECK(check_private_file(file.get(), site.shown, why));
   const Status got = read_exactly(file.get(), off, dst, n);
   if (!got) {
-    return because(why, got.code(), fmt::format("{}: {}", site.shown, std::strerror(got.code())));
+    return because_errno(why, got.code(), site.shown);
   }
   return {};
 }

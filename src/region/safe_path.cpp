@@ -1,9 +1,7 @@
 #include "region/safe_path.hpp"
 
 #include <fmt/core.h>
-#include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,6 +9,7 @@
 #include <climits>
 #include <cstring>
 
+#include "base/open_beneath.hpp"
 #include "region/reason.hpp"
 
 namespace pmemfs::region {
@@ -60,7 +59,8 @@ Status check_one_parent(int dir, const struct stat& st, std::string& why) {
 Status walk_up(UniqueFd dir, std::string& why) {
   struct stat st {};
   if (::fstat(dir.get(), &st) != 0) {
-    return because(why, errno, fmt::format("{}: {}", shown_path(dir.get()), std::strerror(errno)));
+    const int code = errno;
+    return because_errno(why, code, shown_path(dir.get()));
   }
   for (int depth = 0; depth < PATH_MAX; ++depth) {
     PMEMFS_CHECK(check_one_parent(dir.get(), st, why));
@@ -68,8 +68,7 @@ Status walk_up(UniqueFd dir, std::string& why) {
     struct stat above {};
     if (!up || ::fstat(up.get(), &above) != 0) {
       const int code = errno;
-      return because(why, code,
-                     fmt::format("{}/..: {}", shown_path(dir.get()), std::strerror(code)));
+      return because_errno(why, code, shown_path(dir.get()) + "/..");
     }
     if (above.st_dev == st.st_dev && above.st_ino == st.st_ino) {
       return {};
@@ -92,8 +91,7 @@ std::string shown_path(int fd) {
 Result<UniqueFd> open_directory(const std::string& path, std::string& why) {
   UniqueFd fd(retry_open(AT_FDCWD, path.c_str(), O_RDONLY | O_DIRECTORY));
   if (!fd) {
-    const int code = errno;
-    return because(why, code, fmt::format("{}: {}", path, std::strerror(code)));
+    return because_errno(why, errno, path);
   }
   return fd;
 }
@@ -122,18 +120,11 @@ Result<Place> open_place(const std::string& path, std::string& why) {
 
 Result<UniqueFd> open_beneath(int folder, const std::string& name, int flags, mode_t mode,
                               const std::string& shown, std::string& why) {
-  struct open_how how {};
-  how.flags = static_cast<unsigned>(flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
-  long fd = -1;
-  do {
-    fd = ::syscall(SYS_openat2, folder, name.c_str(), &how, sizeof how);
-  } while (fd < 0 && errno == EINTR);
-  if (fd >= 0) {
-    return UniqueFd(static_cast<int>(fd));
+  Result<UniqueFd> fd = base::open_beneath(folder, name.c_str(), flags, mode);
+  if (fd) {
+    return fd;
   }
-  const int code = errno;
+  const int code = fd.code();
   if (code == ELOOP) {
     return because(why, code,
                    fmt::format("{}: is a symbolic link, which is not followed here", shown));
@@ -143,13 +134,14 @@ Result<UniqueFd> open_beneath(int folder, const std::string& name, int flags, mo
         why, code,
         fmt::format("{}: lies on another mount than the directory that holds it", shown));
   }
-  return because(why, code, fmt::format("{}: {}", shown, std::strerror(code)));
+  return because_errno(why, code, shown);
 }
 
 Status check_private_directory(int dir, std::string& why) {
   struct stat st {};
   if (::fstat(dir, &st) != 0) {
-    return because(why, errno, fmt::format("{}: {}", shown_path(dir), std::strerror(errno)));
+    const int code = errno;
+    return because_errno(why, code, shown_path(dir));
   }
   if (st.st_uid != ::geteuid()) {
     return because(why, EPERM,
@@ -166,7 +158,8 @@ Status check_private_directory(int dir, std::string& why) {
 Status check_parents(int dir, std::string& why) {
   UniqueFd start(retry_open(dir, ".", O_PATH | O_DIRECTORY));
   if (!start) {
-    return because(why, errno, fmt::format("{}: {}", shown_path(dir), std::strerror(errno)));
+    const int code = errno;
+    return because_errno(why, code, shown_path(dir));
   }
   return walk_up(std::move(start), why);
 }
@@ -174,7 +167,8 @@ Status check_parents(int dir, std::string& why) {
 Status check_parents_above(int dir, std::string& why) {
   UniqueFd start(retry_open(dir, "..", O_PATH | O_DIRECTORY));
   if (!start) {
-    return because(why, errno, fmt::format("{}/..: {}", shown_path(dir), std::strerror(errno)));
+    const int code = errno;
+    return because_errno(why, code, shown_path(dir) + "/..");
   }
   return walk_up(std::move(start), why);
 }
@@ -182,7 +176,7 @@ Status check_parents_above(int dir, std::string& why) {
 Status check_private_file(int fd, const std::string& shown, std::string& why) {
   struct stat st {};
   if (::fstat(fd, &st) != 0) {
-    return because(why, errno, fmt::format("{}: {}", shown, std::strerror(errno)));
+    return because_errno(why, errno, shown);
   }
   if (!S_ISREG(st.st_mode)) {
     return because(why, EINVAL, fmt::format("{}: is not a regular file", shown));

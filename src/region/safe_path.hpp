@@ -22,8 +22,7 @@ Result<Place> open_place(const std::string& path, std::string& why);
 // One directory, symbolic links followed. ENOENT, ENOTDIR, … as open(2).
 Result<base::UniqueFd> open_directory(const std::string& path, std::string& why);
 
-// openat2 of `name` in `folder` without leaving it: no symbolic links, no other mount, and never
-// waiting for what is not a regular file. `shown` is how `why` calls it.
+// base::open_beneath; `shown` is how `why` calls the file.
 Result<base::UniqueFd> open_beneath(int folder, const std::string& name, int flags, mode_t mode,
                                     const std::string& shown, std::string& why);
 

@@ -90,4 +90,21 @@ std::string require_word(const po::variables_map& vars, const CommandLine& line,
   return vars[name].as<std::vector<std::string>>().front();
 }
 
+po::typed_value<std::string>* text_value(const char* name) {
+  return po::value<std::string>()->value_name(name);
+}
+
+std::string text_of(const po::variables_map& vars, const std::string& name) {
+  return vars.count(name) == 0 ? std::string() : vars[name].as<std::string>();
+}
+
+po::typed_value<std::vector<std::string>>* texts_value(const char* name) {
+  return po::value<std::vector<std::string>>()->composing()->value_name(name);
+}
+
+std::vector<std::string> texts_of(const po::variables_map& vars, const std::string& name) {
+  return vars.count(name) == 0 ? std::vector<std::string>()
+                               : vars[name].as<std::vector<std::string>>();
+}
+
 }  // namespace pmemfs::tools

@@ -35,6 +35,15 @@ std::optional<po::variables_map> parse_command_line(const CommandLine& line, int
 std::string require_word(const po::variables_map& vars, const CommandLine& line,
                          const std::string& name, const std::string& what);
 
+// An option with a text behind it, shown as `name` by --help; its text, empty when it was not
+// given.
+po::typed_value<std::string>* text_value(const char* name);
+std::string text_of(const po::variables_map& vars, const std::string& name);
+
+// The same of an option that may be repeated; its texts in their order.
+po::typed_value<std::vector<std::string>>* texts_value(const char* name);
+std::vector<std::string> texts_of(const po::variables_map& vars, const std::string& name);
+
 // The version of the software, such as "0.1.0".
 std::string version();
 

@@ -12,9 +12,8 @@ CommandLine daemon_command_line() {
   line.options.add_options()("foreground,f", "stay in the foreground and log to stderr")(
       "debug,d", "as --foreground, with every request in the log")(
       "verbose,v", "say on stderr what a mount otherwise only logs")(
-      "sloppy,s", "tolerate unknown mount options")(
-      "options,o", po::value<std::vector<std::string>>()->composing()->value_name("LIST"),
-      "mount options, separated by commas");
+      "sloppy,s", "tolerate unknown mount options")("options,o", texts_value("LIST"),
+                                                    "mount options, separated by commas");
   line.positional = {{"region", 1}, {"mountpoint", 1}};
   line.epilogue = describe_own_options();
   return line;
@@ -32,11 +31,7 @@ std::optional<DaemonOptions> parse_daemon_options(int argc, const char* const* a
   options.debug = vars->count("debug") != 0;
   options.foreground = options.debug || vars->count("foreground") != 0;
   options.verbose = vars->count("verbose") != 0;
-  std::vector<std::string> lists;
-  if (vars->count("options") != 0) {
-    lists = (*vars)["options"].as<std::vector<std::string>>();
-  }
-  options.mount = parse_mount_options(lists, vars->count("sloppy") != 0);
+  options.mount = parse_mount_options(texts_of(*vars, "options"), vars->count("sloppy") != 0);
   if (options.mount.remount) {
     fail(kExitUsage, "option 'remount': use mount(8), which changes a mounted filesystem");
   }

@@ -13,10 +13,6 @@
 namespace pmemfs::tools {
 namespace {
 
-std::string text_of(const po::variables_map& vars, const char* name) {
-  return vars.count(name) == 0 ? std::string() : vars[name].as<std::string>();
-}
-
 // Of a subtype's helper: "fuse.pmemfs", or "pmemfs" from those who leave out the first half.
 void check_type(const po::variables_map& vars) {
   const std::string type = text_of(vars, "types");
@@ -26,13 +22,10 @@ void check_type(const po::variables_map& vars) {
 }
 
 void add_common(CommandLine& line) {
-  const auto text = [](const char* name) {
-    return po::value<std::string>()->value_name(name);
-  };
   line.options.add_options()("no-mtab,n", "accepted; there is no mtab to write")(
-      "verbose,v", "say what is done")("namespace,N", text("NS"),
+      "verbose,v", "say what is done")("namespace,N", text_value("NS"),
                                        "do it in the mount namespace of this process or file")(
-      "types,t", text("TYPE"), "fuse.pmemfs");
+      "types,t", text_value("TYPE"), "fuse.pmemfs");
 }
 
 }  // namespace
@@ -43,9 +36,8 @@ CommandLine mount_helper_command_line() {
   line.synopsis = "REGION DIR [-sfnvV] [-N NS] [-o LIST] [-t TYPE]";
   line.purpose = "The helper behind mount -t fuse.pmemfs REGION DIR: starts the daemon pmemfs.";
   line.options.add_options()("fake,f", "check the options and do nothing")(
-      "sloppy,s", "tolerate unknown mount options")(
-      "options,o", po::value<std::vector<std::string>>()->composing()->value_name("LIST"),
-      "mount options, separated by commas");
+      "sloppy,s", "tolerate unknown mount options")("options,o", texts_value("LIST"),
+                                                    "mount options, separated by commas");
   add_common(line);
   line.positional = {{"source", 1}, {"directory", 1}};
   line.epilogue = describe_own_options();
@@ -65,9 +57,7 @@ std::optional<MountHelperOptions> parse_mount_helper_options(int argc, const cha
   options.fake = vars->count("fake") != 0;
   options.verbose = vars->count("verbose") != 0;
   options.mount_namespace = text_of(*vars, "namespace");
-  if (vars->count("options") != 0) {
-    options.lists = (*vars)["options"].as<std::vector<std::string>>();
-  }
+  options.lists = texts_of(*vars, "options");
   options.mount = parse_mount_options(options.lists, vars->count("sloppy") != 0);
   return options;
 }

@@ -8,10 +8,6 @@
 namespace pmemfs::tools {
 namespace {
 
-std::string text_of(const po::variables_map& vars, const char* name) {
-  return vars.count(name) == 0 ? std::string() : vars[name].as<std::string>();
-}
-
 void read_size(MkfsOptions& options, const std::string& text) {
   const auto size = parse_size(text);
   if (!size || *size == 0) {
@@ -64,16 +60,13 @@ CommandLine mkfs_command_line() {
   line.purpose =
       "Makes a pmemfs filesystem: in an empty or new directory, or, for one that keeps file data\n"
       "inside, in an existing regular file or a new one of --size bytes.";
-  const auto text = [](const char* name) {
-    return po::value<std::string>()->value_name(name);
-  };
   line.options.add_options()("emulate", "take memory that is not persistent; recorded and said")(
       "force,f", "overwrite a filesystem or data that is there")(
-      "size", text("SIZE"), "size of a new file, or of a directory region's metadata (16M)")(
-      "label,L", text("LABEL"), "a name, at most 63 bytes")(
-      "uuid,U", text("UUID"), "instead of a random one")("root-owner", text("USER:GROUP"),
-                                                         "owner of the root directory (0:0)")(
-      "root-mode", text("MODE"), "permissions of the root directory (0755)")(
+      "size", text_value("SIZE"), "size of a new file, or of a directory region's metadata (16M)")(
+      "label,L", text_value("LABEL"), "a name, at most 63 bytes")("uuid,U", text_value("UUID"),
+                                                                  "instead of a random one")(
+      "root-owner", text_value("USER:GROUP"), "owner of the root directory (0:0)")(
+      "root-mode", text_value("MODE"), "permissions of the root directory (0755)")(
       "quiet,q", "print nothing but errors");
   line.positional = {{"path", 1}};
   line.epilogue = "SIZE takes K, M, G or T behind it.\n";

@@ -19,7 +19,7 @@ UniqueFd writer(const std::string& path) {
 }
 
 const std::vector<Change>& changes() {
-  static const std::vector<Change> all{
+  static const std::vector<Change> kAll{
       {"write",
        [](const std::string& p) {
          return static_cast<int>(::write(writer(p).get(), "x", 1));
@@ -65,7 +65,7 @@ const std::vector<Change>& changes() {
          return static_cast<int>(::copy_file_range(fd.get(), &from, fd.get(), &to, 4, 0));
        }},
   };
-  return all;
+  return kAll;
 }
 
 // A file of root's that all may write, with this mode.

@@ -96,7 +96,7 @@ POSIX_CASE("data: truncate down and up shows zeros, never the old bytes") {
     EXPECT_OK(::ftruncate(fd.get(), cut));
     CHECK(stat_of(fd.get()).st_size == cut);
     EXPECT_OK(::ftruncate(fd.get(), 30'000));
-    const std::size_t kept = static_cast<std::size_t>(cut);
+    const auto kept = static_cast<std::size_t>(cut);
     CHECK((pread_some(fd.get(), 40'000, 0) == data.substr(0, kept) + zeros(30'000 - kept)));
     // The same by a write that leaves a hole.
     NEED_OK(::ftruncate(fd.get(), cut));

@@ -149,7 +149,7 @@ TEST_CASE("durable_io=fast: writes take the short way, and fsync covers growth")
     for (int i = 0; i < 20; ++i) {
       CHECK(pwrite_all(fd.get(), "fast", i * 100));
     }
-    CHECK(requests.so_far().count("WRITE") == 0);
+    CHECK(!requests.so_far().contains("WRITE"));
     CHECK(map.text(1900, 4) == "fast");
     CHECK(pwrite_all(fd.get(), pattern(100'000, 2), 4 * kPage));
     EXPECT_OK(::fsync(fd.get()));

@@ -215,7 +215,7 @@ void Fsx::copy() {
   note("copy", from);
   note("  to", {to, from.size});
   off64_t in = from.at();
-  off64_t out = static_cast<off64_t>(to);
+  auto out = static_cast<off64_t>(to);
   std::uint64_t left = from.size;
   while (left > 0) {
     const ssize_t n = ::copy_file_range(fd_.get(), &in, handle(), &out, left, 0);

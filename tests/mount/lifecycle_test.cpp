@@ -187,7 +187,7 @@ TEST_CASE("lifecycle: killed in the middle of namespace operations, the tree is 
       for (const auto& [path, description] : tree) {
         if (description.rfind("100", 0) == 0) {
           const std::string stem = path.substr(0, path.find_first_of("rl", path.find('/')));
-          const bool pair = tree.count(stem + "renamed") != 0 && tree.count(stem + "link") != 0;
+          const bool pair = tree.contains(stem + "renamed") && tree.contains(stem + "link");
           INFO(path << ": " << description);
           CHECK(description.find(pair ? "links=2 " : "links=1 ") != std::string::npos);
         }

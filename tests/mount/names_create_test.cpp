@@ -22,7 +22,7 @@ int make_regular(const std::string& path) {
 }
 
 const std::vector<Maker>& makers() {
-  static const std::vector<Maker> all{
+  static const std::vector<Maker> kAll{
       {"open O_CREAT|O_EXCL", make_regular},
       {"mkdir",
        [](const std::string& p) {
@@ -53,7 +53,7 @@ const std::vector<Maker>& makers() {
          return sys::mknod(p, S_IFBLK | 0644U, makedev(7, 0));
        }},
   };
-  return all;
+  return kAll;
 }
 
 }  // namespace
@@ -173,7 +173,7 @@ POSIX_CASE("names: a fifo, a socket and a device node work") {
   std::string got(16, '\0');
   CHECK(::read(reader.get(), got.data(), got.size()) == 7);
 
-  const std::string home = place.path();
+  const std::string& home = place.path();
   const auto talk = [&] {
     const UniqueFd server(::socket(AF_UNIX, SOCK_STREAM, 0));
     const UniqueFd client(::socket(AF_UNIX, SOCK_STREAM, 0));

@@ -108,7 +108,7 @@ Errno scramble(const std::string& root, std::uint64_t seed, std::uint64_t operat
         rc = sys::mknod(one, S_IFIFO | 0644U);
         break;
     }
-    if (rc < 0 && fair.count(errno) == 0) {
+    if (rc < 0 && !fair.contains(errno)) {
       return Errno{errno};
     }
   }

@@ -58,7 +58,7 @@ void StressWorker::step() {
 }
 
 void StressWorker::add(const std::string& path, mode_t mode, Errno result) {
-  expect("make", path, nodes_.count(path) != 0 ? Errno{EEXIST} : Errno{}, result);
+  expect("make", path, nodes_.contains(path) ? Errno{EEXIST} : Errno{}, result);
   if (!(result == Errno{})) {
     return;
   }
@@ -109,9 +109,9 @@ void StressWorker::make_link() {
     return;
   }
   const std::string to = new_or_old_name(any_directory());
-  const Errno expected = nodes_.count(to) != 0 ? Errno{EEXIST}
-                         : is_directory(from)  ? Errno{EPERM}
-                                               : Errno{};
+  const Errno expected = nodes_.contains(to)  ? Errno{EEXIST}
+                         : is_directory(from) ? Errno{EPERM}
+                                              : Errno{};
   expect("link", from + " " + to, expected, error_of(sys::link(full(from), full(to))));
   if (expected == Errno{}) {
     nodes_[to] = nodes_[from];
@@ -160,15 +160,15 @@ void StressWorker::rename() {
   const std::string to = new_or_old_name(any_directory());
   const bool replace = !random_.one_in(3);
   Errno expected = rename_result(from, to);
-  if (!replace && nodes_.count(to) != 0 && !(expected == Errno{EINVAL}) && !lies_in(from, to)) {
+  if (!replace && nodes_.contains(to) && !(expected == Errno{EINVAL}) && !lies_in(from, to)) {
     expected = Errno{EEXIST};
   }
-  if (!replace && (lies_in(from, to) || lies_in(to, from)) && nodes_.count(to) != 0) {
+  if (!replace && (lies_in(from, to) || lies_in(to, from)) && nodes_.contains(to)) {
     return;  // which of the two errors comes first is nobody's contract
   }
   expect("rename", from + " " + to, expected,
          error_of(sys::rename(full(from), full(to), replace ? 0 : RENAME_NOREPLACE)));
-  const bool same = nodes_.count(to) != 0 && nodes_[to] == nodes_[from];
+  const bool same = nodes_.contains(to) && nodes_[to] == nodes_[from];
   if (expected == Errno{} && !same) {
     put(to, take(from));
   }
@@ -218,7 +218,7 @@ void StressWorker::cut() {
 void StressWorker::change_mode() {
   const std::string path = any_path();
   if (!path.empty() && !S_ISLNK(nodes_[path]->mode)) {
-    const mode_t bits = static_cast<mode_t>(random_.below(010000));
+    const auto bits = static_cast<mode_t>(random_.below(010000));
     expect("chmod", path, Errno{}, error_of(sys::chmod(full(path), bits)));
     nodes_[path]->mode = (nodes_[path]->mode & S_IFMT) | bits;
   }

@@ -10,10 +10,16 @@
 #include <utility>
 
 namespace pmemfs::test {
+namespace {
 
-Child::Child(const std::function<int()>& body) {
+pid_t flush_and_fork() {
   std::fflush(nullptr);  // what is buffered is to be written once
-  pid_ = ::fork();
+  return ::fork();
+}
+
+}  // namespace
+
+ChildProcess::ChildProcess(const std::function<int()>& body) : pid_(flush_and_fork()) {
   if (pid_ < 0) {
     throw std::system_error(errno, std::generic_category(), "fork");
   }
@@ -27,14 +33,14 @@ Child::Child(const std::function<int()>& body) {
   }
 }
 
-Child::~Child() {
+ChildProcess::~ChildProcess() {
   if (pid_ > 0) {
     kill();
     wait();
   }
 }
 
-int Child::wait() {
+int ChildProcess::wait() {
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
@@ -42,7 +48,7 @@ int Child::wait() {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 256 + WTERMSIG(status);
 }
 
-void Child::kill() const {
+void ChildProcess::kill() const {
   ::kill(pid_, SIGKILL);
 }
 

@@ -8,12 +8,12 @@ namespace pmemfs::test {
 
 // Another process that runs `body` after fork and ends with its result as exit status; 255 for an
 // exception. `body` should not use assertions of the test framework.
-class Child {
+class ChildProcess {
  public:
-  explicit Child(const std::function<int()>& body);
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-  ~Child();  // kills it if it still runs
+  explicit ChildProcess(const std::function<int()>& body);
+  ChildProcess(const ChildProcess&) = delete;
+  ChildProcess& operator=(const ChildProcess&) = delete;
+  ~ChildProcess();  // kills it if it still runs
 
   // The exit status, 256 + signal when it was killed.
   int wait();

@@ -21,8 +21,8 @@ enum class AclTag : std::uint16_t {
 };
 
 struct AclEntry {
-  AclTag tag;
-  std::uint16_t permissions;  // 0 to 7
+  AclTag tag = AclTag::kUserObj;
+  std::uint16_t permissions = 0;  // 0 to 7
   std::uint32_t id = 0xffffffff;
 };
 

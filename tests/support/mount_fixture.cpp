@@ -14,6 +14,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -170,7 +171,7 @@ void need_mounting() {
   }
 }
 
-Mount::Mount(const MountSpec& spec) : spec_(spec) {
+Mount::Mount(MountSpec spec) : spec_(std::move(spec)) {
   need_mounting();
   static int count = 0;
   home_ = scratch() + "/" + std::to_string(count++);

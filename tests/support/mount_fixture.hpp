@@ -60,7 +60,7 @@ using Counters = std::map<std::string, std::uint64_t>;
 // A region and its mount. Errors throw std::runtime_error with the daemon's own words.
 class Mount {
  public:
-  explicit Mount(const MountSpec& spec);
+  explicit Mount(MountSpec spec);
   ~Mount();
   Mount(const Mount&) = delete;
   Mount& operator=(const Mount&) = delete;

@@ -79,7 +79,7 @@ std::string tree_difference(const Tree& expected, const Tree& found) {
     }
   }
   for (const auto& [path, description] : found) {
-    if (expected.count(path) == 0) {
+    if (!expected.contains(path)) {
       line(path, "unexpected: " + description);
     }
   }

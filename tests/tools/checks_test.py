@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Feeds check_layers.py and check_house.py trees with and without faults: a check that cannot fail is a defect."""
+"""Feeds check_layers.py, check_house.py and cmake/layer.cmake with and without faults: a check that cannot fail is a
+defect."""
 
 import pathlib
 import subprocess
@@ -103,6 +104,33 @@ class Layers(Tree):
         build = (HERE / "../../cmake/layer.cmake").read_text()
         for layer, rank in check_layers.RANKS.items():
             self.assertIn(f"set(PMEMFS_RANK_{layer} {rank})\n", build)
+
+
+# pmemfs_check_layer(...) in a build that has the layers base and format so far, and what it complains of.
+BUILD_CASES = [
+    ('journal "base;format" ""', None),
+    ('base "" "pmemfs::other"', None),
+    ('wrong "" ""', "is not a layer"),
+    ('journal "base;wrong" ""', "is not a layer"),
+    ('format "region" ""', "not to its left"),
+    ('base "core" ""', "not to its left"),
+    ('core "base;store" ""', "depends on 'store', which has no folder"),
+    ('core "" "pmemfs::libfuse"', "only 'fuse' may"),
+]
+
+
+class Build(unittest.TestCase):
+    def test_wrong_dependencies_are_refused(self):
+        for call, complaint in BUILD_CASES:
+            with self.subTest(call), tempfile.TemporaryDirectory() as folder:
+                root = pathlib.Path(folder)
+                lines = ["cmake_minimum_required(VERSION 3.25)", "project(test LANGUAGES NONE)"]
+                lines += [f"include({(HERE / '../../cmake/layer.cmake').resolve()})"]
+                lines += ["add_library(pmemfs_base INTERFACE)", "add_library(pmemfs_format INTERFACE)"]
+                write(root, "CMakeLists.txt", "\n".join([*lines, f"pmemfs_check_layer({call})\n"]))
+                done = subprocess.run(["cmake", "-S", root, "-B", root / "build"], capture_output=True, text=True)
+                self.assertEqual(done.returncode == 0, complaint is None, done.stderr)
+                self.assertIn(complaint or "", " ".join(done.stderr.split()))
 
 
 class House(Tree):

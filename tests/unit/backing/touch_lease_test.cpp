@@ -134,7 +134,7 @@ TEST_CASE(
   const HostFixture f;
   f.create(kName);
   const test::Signal mapped;
-  test::Child holder([&] {
+  test::ChildProcess holder([&] {
     const int fd = f.host->open(kName).value();
     void* p = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     ::close(fd);

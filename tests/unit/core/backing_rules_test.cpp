@@ -91,8 +91,9 @@ int broken(const Scenario& holds) {
   int count = 0;
   for (std::uint64_t seed = 1; seed <= kSeeds; seed++) {
     RandomChooser chooser(seed);
-    if (!holds(chooser))
+    if (!holds(chooser)) {
       count++;
+    }
   }
   return count;
 }
@@ -171,8 +172,9 @@ TEST_CASE("nobody sees another file's old bytes under a new inode") {
       // The control's names live one layer above the simulator: look through the same glasses.
       auto crashed = rig.backing().crash(chooser);
       const auto found = crashed->open(ReusesNames::plain({ino, 0}));
-      if (!found)
+      if (!found) {
         return true;
+      }
       std::array<char, 32> text{};
       const auto n = crashed->read(*found, 0, text.data(), text.size());
       ::close(*found);
@@ -232,8 +234,9 @@ TEST_CASE("a host file is unlinked only after the region forgot it") {
   const InodeNo ino = rig.stat("a").ino;
   bool checked = false;
   rig.backing().on_call([&](const HostCall& call) {
-    if (call.op != HostOp::kUnlink)
+    if (call.op != HostOp::kUnlink) {
       return;
+    }
     KeepNone none;
     auto image = rig.region().crash(none);
     store::OpenReport report;

@@ -34,8 +34,9 @@ class CoreRig {
   explicit CoreRig(Data data, FilesystemOptions options = quiet()) : options_(std::move(options)) {
     base::log::init_callback([](base::log::Level, const std::string&) {});  // losses are the point
     region_ = std::make_unique<SimRegion>(32ULL << 20U);
-    if (data == Data::kBacking)
+    if (data == Data::kBacking) {
       backing_ = std::make_unique<SimBackingDir>();
+    }
     store::FormatOptions format;
     format.kind =
         data == Data::kBacking ? format::RegionKind::kDirectory : format::RegionKind::kFile;
@@ -110,20 +111,23 @@ class CoreRig {
   // The whole content; "<errno N>" when it cannot be read.
   std::string get(std::string_view name) {
     const auto found = fs_->lookup(kRootInode, name);
-    if (!found)
+    if (!found) {
       return failed(found.code());
+    }
     const auto opened = fs_->open_file(found->ino, O_RDONLY, false);
     std::string text = opened ? read_all(opened->handle) : failed(opened.code());
-    if (opened)
+    if (opened) {
       fs_->release(opened->handle);
+    }
     fs_->forget(found->ino, 1);
     return text;
   }
   std::string read_all(HandleId handle, std::uint64_t off = 0) {
     std::vector<std::byte> buffer(1U << 20U);
     const auto n = fs_->read(handle, off, buffer);
-    if (!n)
+    if (!n) {
       return failed(n.code());
+    }
     return {reinterpret_cast<const char*>(buffer.data()), *n};
   }
   Attributes stat(std::string_view name, InodeNo dir = kRootInode) {
@@ -134,8 +138,9 @@ class CoreRig {
   }
   bool exists(std::string_view name, InodeNo dir = kRootInode) {
     const auto found = fs_->lookup(dir, name);
-    if (found)
+    if (found) {
       fs_->forget(found->ino, 1);
+    }
     return found.ok();
   }
   InodeNo mkdir(std::string_view name, InodeNo dir = kRootInode) {

@@ -196,15 +196,18 @@ TEST_CASE("listing goes on at a cookie while names come and go") {
                         return true;
                       })
                 .ok());
-    if (taken == 0)
+    if (taken == 0) {
       break;
+    }
     const std::string passing = "passing-" + std::to_string(round);
     rig.put(passing, "");
-    if (round % 2 == 0)
+    if (round % 2 == 0) {
       REQUIRE(rig.fs().unlink(kRootInode, passing).ok());
+    }
   }
-  for (const std::string& name : stay)
+  for (const std::string& name : stay) {
     CHECK(seen.count(name) == 1);
+  }
   CHECK(rig.fs().status().inodes_in_memory == 1);  // every reference was given back
 }
 
@@ -214,8 +217,9 @@ TEST_CASE("the index of a directory goes with its node") {
   const std::uint64_t before = rig.fs().status().directory_index_bytes;  // the root's
   const auto held = rig.fs().lookup(kRootInode, "dir");
   REQUIRE(held.ok());
-  for (int i = 0; i < 200; i++)
+  for (int i = 0; i < 200; i++) {
     rig.close(rig.create("f" + std::to_string(i), O_RDWR, dir));
+  }
   CHECK(rig.fs().status().directory_index_bytes > before + 200);
   rig.fs().forget(dir, 1);
   CHECK(rig.fs().status().directory_index_bytes == before);

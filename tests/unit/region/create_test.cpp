@@ -222,7 +222,7 @@ TEST_CASE("create: directories and parents of another user are refused") {
 
 TEST_CASE("create: a full filesystem leaves nothing behind") {
   const TempDir dir(test::kTmpfs);
-  test::Child child([&] {
+  test::ChildProcess child([&] {
     if (::unshare(CLONE_NEWNS) != 0 ||
         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
         ::mount("none", dir.path().c_str(), "tmpfs", 0, "size=8m,mode=700") != 0) {

@@ -131,7 +131,7 @@ TEST_CASE(
 
 TEST_CASE("mapped region: growth that finds no room changes nothing") {
   const TempDir dir(test::kTmpfs);
-  test::Child child([&] {
+  test::ChildProcess child([&] {
     // A file size limit stands for a full host: fallocate says EFBIG then.
     region::CreateOptions options;
     options.emulate = true;
@@ -156,7 +156,7 @@ TEST_CASE("mapped region: growth that finds no room changes nothing") {
 
 TEST_CASE("mapped region: growth that stops in the middle is taken back") {
   const TempDir dir(test::kTmpfs);
-  test::Child child([&] {
+  test::ChildProcess child([&] {
     // ramfs knows no fallocate, so that the zeros themselves meet the limit.
     if (::unshare(CLONE_NEWNS) != 0 ||
         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
@@ -189,7 +189,7 @@ TEST_CASE("mapped region: a process with little address space gets what it can h
   PMEMFS_SKIP("needs a build without sanitizers, which take the address space themselves");
 #endif
   const TempDir dir(test::kTmpfs);
-  test::Child child([&] {
+  test::ChildProcess child([&] {
     const struct rlimit limit = {4ULL << 30U, 4ULL << 30U};
     region::CreateOptions options;
     options.emulate = true;

@@ -89,7 +89,7 @@ TEST_CASE(
   make_region(dir / "r");
   const test::Signal opened;
   const test::Signal close_it;
-  test::Child owner([&] {
+  test::ChildProcess owner([&] {
     std::string why;
     const auto handle = region::open(dir / "r", {}, why);
     opened.send();
@@ -114,7 +114,7 @@ TEST_CASE("open: a killed owner leaves no lock") {
   const TempDir dir(test::kTmpfs);
   make_region(dir / "r");
   const test::Signal opened;
-  test::Child owner([&] {
+  test::ChildProcess owner([&] {
     std::string why;
     const auto handle = region::open(dir / "r", {}, why);
     opened.send();
@@ -162,7 +162,7 @@ TEST_CASE("open: read-only stores stay private") {
 TEST_CASE("open: a read-only medium can be read by several, and stored to privately") {
   const TempDir dir(test::kTmpfs);
   make_region(dir / "r");
-  test::Child child([&] {
+  test::ChildProcess child([&] {
     if (::unshare(CLONE_NEWNS) != 0 ||
         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
         ::mount(dir.path().c_str(), dir.path().c_str(), nullptr, MS_BIND, nullptr) != 0 ||
