@@ -126,12 +126,12 @@ class SimBackingDir final : public BackingDir {
   using States = std::vector<File>;
   struct Fault {
     std::optional<HostOp> op;
-    std::uint64_t left;
-    int code;
+    std::uint64_t left = 0;
+    int code = 0;
   };
   struct Lease {
-    int fd;
-    bool broken;
+    int fd = -1;
+    bool broken = false;
   };
 
   Status begin(const HostCall& call);

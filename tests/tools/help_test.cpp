@@ -15,9 +15,9 @@ const char* const kPrograms[] = {"mkfs.pmemfs", "pmemfs", "mount.fuse.pmemfs", "
                                  "pmemfsctl"};
 
 std::set<std::string> long_options(const std::string& text) {
-  static const std::regex pattern("--([a-z][a-z-]+)");
+  static const std::regex kPattern("--([a-z][a-z-]+)");
   std::set<std::string> found;
-  for (std::sregex_iterator it(text.begin(), text.end(), pattern), end; it != end; ++it) {
+  for (std::sregex_iterator it(text.begin(), text.end(), kPattern), end; it != end; ++it) {
     found.insert((*it)[1]);
   }
   return found;
@@ -25,8 +25,8 @@ std::set<std::string> long_options(const std::string& text) {
 
 // roff's "\-" is a plain hyphen.
 std::string man_page(const std::string& name) {
-  static const std::regex hyphen("\\\\-");
-  return std::regex_replace(read_file(std::string(PMEMFS_MAN_DIR) + "/" + name + ".8"), hyphen,
+  static const std::regex kHyphen("\\\\-");
+  return std::regex_replace(read_file(std::string(PMEMFS_MAN_DIR) + "/" + name + ".8"), kHyphen,
                             "-");
 }
 

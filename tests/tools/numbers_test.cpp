@@ -6,7 +6,7 @@ using namespace pmemfs::tools;
 
 TEST_CASE("sizes take K, M, G and T, and nothing else") {
   struct Row {
-    const char* text;
+    const char* text = "";
     std::optional<std::uint64_t> bytes;
   };
   const Row rows[] = {

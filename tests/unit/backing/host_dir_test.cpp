@@ -11,7 +11,7 @@
 
 namespace fs = std::filesystem;
 
-using namespace pmemfs;  // NOLINT(google-build-using-namespace)
+using namespace pmemfs;
 using base::UniqueFd;
 using test::HostFixture;
 using test::kName;

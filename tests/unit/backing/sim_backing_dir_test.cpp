@@ -12,7 +12,7 @@
 #include "base/unique_fd.hpp"
 #include "harness/catch.hpp"
 
-using namespace pmemfs;  // NOLINT(google-build-using-namespace)
+using namespace pmemfs;
 using base::UniqueFd;
 using test::ExhaustiveChooser;
 using test::HostOp;

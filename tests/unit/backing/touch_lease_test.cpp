@@ -9,7 +9,7 @@
 #include "support/child.hpp"
 #include "unit/backing/host_fixture.hpp"
 
-using namespace pmemfs;  // NOLINT(google-build-using-namespace)
+using namespace pmemfs;
 using base::UniqueFd;
 using test::HostFixture;
 using test::kName;

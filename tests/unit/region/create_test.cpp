@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using namespace pmemfs;  // NOLINT(google-build-using-namespace)
+using namespace pmemfs;
 using region::CreateOptions;
 using test::TempDir;
 

@@ -22,7 +22,7 @@
 
 namespace {
 
-using namespace pmemfs;  // NOLINT(google-build-using-namespace)
+using namespace pmemfs;
 using test::TempDir;
 
 constexpr std::uint64_t kMiB = 1ULL << 20U;

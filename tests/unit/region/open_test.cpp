@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-using namespace pmemfs;  // NOLINT(google-build-using-namespace)
+using namespace pmemfs;
 using region::OpenOptions;
 using test::TempDir;
 

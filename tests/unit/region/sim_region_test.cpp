@@ -9,7 +9,7 @@
 
 namespace {
 
-using namespace pmemfs;  // NOLINT(google-build-using-namespace)
+using namespace pmemfs;
 using test::ExhaustiveChooser;
 using test::KeepAll;
 using test::KeepNone;
