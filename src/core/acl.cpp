@@ -37,27 +37,31 @@ Result<Acl> Acl::parse(std::span<const std::byte> xattr) {
     return Error(EINVAL);
   }
   std::memcpy(&version, xattr.data(), sizeof version);
-  if (version != kVersion)
+  if (version != kVersion) {
     return Error(EOPNOTSUPP);
+  }
   Acl acl;
   for (std::size_t at = kHeaderSize; at < xattr.size(); at += kEntrySize) {
     WireEntry wire{};
     std::memcpy(&wire, xattr.data() + at, sizeof wire);
-    if (!known(wire.tag) || wire.perm > 7)
+    if (!known(wire.tag) || wire.perm > 7) {
       return Error(EINVAL);
+    }
     const auto tag = static_cast<AclTag>(wire.tag);
     acl.entries_.push_back({tag, wire.perm, has_id(tag) ? wire.id : kNoId});
   }
-  if (!acl.valid())
+  if (!acl.valid()) {
     return Error(EINVAL);
+  }
   return acl;
 }
 
 // Ascending by tag (the kernel's order), one of each of the obligatory entries, a mask when there
 // are named ones. Named entries may come in any order of ids.
 bool Acl::valid() const {
-  if (entries_.empty())
+  if (entries_.empty()) {
     return true;  // "no list": setxattr of an empty one removes it
+  }
   const auto count = [this](AclTag tag) {
     return std::count_if(entries_.begin(), entries_.end(),
                          [tag](const AclEntry& e) { return e.tag == tag; });
@@ -101,21 +105,25 @@ bool Acl::minimal() const {
 
 std::uint32_t Acl::mode_bits() const {
   const AclEntry* group = find(AclTag::kMask);
-  if (group == nullptr)
+  if (group == nullptr) {
     group = find(AclTag::kGroupObj);
+  }
   const AclEntry* user = find(AclTag::kUserObj);
   const AclEntry* other = find(AclTag::kOther);
-  if (user == nullptr || group == nullptr || other == nullptr)
+  if (user == nullptr || group == nullptr || other == nullptr) {
     return 0;
+  }
   return static_cast<std::uint32_t>(user->perm << 6 | group->perm << 3 | other->perm);
 }
 
 void Acl::apply_mode(std::uint32_t mode) {
-  if (entries_.empty())
+  if (entries_.empty()) {
     return;
+  }
   AclEntry* group = find(AclTag::kMask);
-  if (group == nullptr)
+  if (group == nullptr) {
     group = find(AclTag::kGroupObj);
+  }
   find(AclTag::kUserObj)->perm = static_cast<std::uint16_t>(mode >> 6U & 7U);
   group->perm = static_cast<std::uint16_t>(mode >> 3U & 7U);
   find(AclTag::kOther)->perm = static_cast<std::uint16_t>(mode & 7U);

@@ -31,10 +31,12 @@ void apply_host(Attributes& a, const InodeRecord& inode, const HostStat& host) {
   const bool keep_atime =
       has_flag(inode, format::kInodeAtimeSet) &&
       seen(inode.host_atime_sec.load(), inode.host_atime_nsec.load()) == host.atime;
-  if (!keep_mtime)
+  if (!keep_mtime) {
     a.mtime = host.mtime;
-  if (!keep_atime)
+  }
+  if (!keep_atime) {
     a.atime = host.atime;
+  }
   a.ctime = std::max(a.ctime, host.ctime);
 }
 
@@ -59,21 +61,26 @@ Attributes from_record(const InodeRecord& inode) {
 }
 
 void set_owner(InodeRecord& inode, const AttributeChange& change) {
-  if (change.uid)
+  if (change.uid) {
     inode.uid.store(*change.uid);
-  if (change.gid)
+  }
+  if (change.gid) {
     inode.gid.store(*change.gid);
+  }
 }
 
 Status set_mode(store::Change& tx, InodeRecord& inode, std::uint32_t mode) {
   inode.mode.store((inode.mode.load() & S_IFMT) | (mode & kPermissions));
-  if (inode.xattrs.load() == 0)
+  if (inode.xattrs.load() == 0) {
     return {};
+  }
   auto stored = store::get_xattr(tx.store(), inode, kAclAccess);
-  if (stored.code() == ENODATA)
+  if (stored.code() == ENODATA) {
     return {};
-  if (!stored)
+  }
+  if (!stored) {
     return stored.error();
+  }
   PMEMFS_TRY(Acl acl, Acl::parse(*stored));
   acl.apply_mode(mode);
   return store::set_xattr(tx, inode, kAclAccess, acl.serialize(), 0);
@@ -105,10 +112,12 @@ void set_times(InodeRecord& inode, const AttributeChange& change, const HostStat
 }
 
 Status change_size(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
-  if (is_directory(inode))
+  if (is_directory(inode)) {
     return Error(EISDIR);
-  if (!is_regular(inode))
+  }
+  if (!is_regular(inode)) {
     return Error(EINVAL);
+  }
   return data_resize(c, node, inode, size);
 }
 
@@ -117,10 +126,12 @@ Status change_record(Context& c, Node& node, InodeRecord& inode, const Attribute
   const bool owner_changes = change.uid || change.gid;
   const bool kills = change.kill_suid_sgid || change.write_kill || owner_changes;
   set_owner(inode, change);
-  if (kills && !is_directory(inode))
+  if (kills && !is_directory(inode)) {
     PMEMFS_CHECK(kill_privileges(tx, inode));
-  if (change.mode)
+  }
+  if (change.mode) {
     PMEMFS_CHECK(set_mode(tx, inode, *change.mode));
+  }
   if (sets_times(change)) {
     const bool on_host = is_regular(inode) && c.has_backing();
     HostStat host;
@@ -138,8 +149,9 @@ Status change_record(Context& c, Node& node, InodeRecord& inode, const Attribute
 
 Result<Attributes> attributes(Context& c, Node& node, const InodeRecord& inode) {
   Attributes a = from_record(inode);
-  if (!is_regular(inode) || !c.has_backing())
+  if (!is_regular(inode) || !c.has_backing()) {
     return a;
+  }
   PMEMFS_TRY(const HostStat host, backing_data::stat(c, node, inode));
   apply_host(a, inode, host);
   a.stable = proven_unmapped(c, node, inode);
@@ -155,25 +167,29 @@ Result<Attributes> getattr(Context& c, InodeNo ino) {
 
 Result<Attributes> setattr(Context& c, const Caller& /*caller*/, InodeNo ino,
                            const AttributeChange& change) {
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
+  }
   const NodeRef node = c.nodes.get(ino);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
-  if (change.size)
+  if (change.size) {
     PMEMFS_CHECK(change_size(c, *node, inode, *change.size));
+  }
   const bool more = change.mode || change.uid || change.gid || sets_times(change) || change.ctime ||
                     change.write_kill || (change.kill_suid_sgid && has_privileges(inode));
-  if (more)
+  if (more) {
     PMEMFS_CHECK(change_record(c, *node, inode, change));
+  }
   return attributes(c, *node, inode);
 }
 
 void touch_atime(Context& c, Node& node) {
-  if (c.read_only() || !c.options.update_atime)
+  if (c.read_only() || !c.options.update_atime) {
     return;
+  }
   const auto is_old = [](const InodeRecord& inode, Timestamp present) {
-    constexpr std::int64_t kDay = 24 * 60 * 60;
+    constexpr std::int64_t kDay = std::int64_t{24} * 60 * 60;
     const Timestamp seen = store::atime(inode);
     return seen <= store::mtime(inode) || seen <= store::ctime(inode) ||
            present.sec - seen.sec >= kDay;
@@ -182,13 +198,15 @@ void touch_atime(Context& c, Node& node) {
   {
     const std::shared_lock lock(node.lock);
     const auto inode = read_inode(c, node);
-    if (!inode || !is_old(*inode, present))
+    if (!inode || !is_old(*inode, present)) {
       return;
+    }
   }
   const std::unique_lock lock(node.lock);
   auto inode = read_inode(c, node);
-  if (!inode || !is_old(*inode, present))
+  if (!inode || !is_old(*inode, present)) {
     return;
+  }
   store::set_atime(*inode, present);
   (void)commit_inode(c, *inode);
 }
@@ -202,26 +220,30 @@ bool has_privileges(const InodeRecord& inode) {
 Result<bool> kill_privileges(store::Change& change, InodeRecord& inode) {
   const std::uint32_t mode = inode.mode.load();
   std::uint32_t kept = mode & ~static_cast<std::uint32_t>(S_ISUID);
-  if ((mode & S_IXGRP) != 0)
+  if ((mode & S_IXGRP) != 0) {
     kept &= ~static_cast<std::uint32_t>(S_ISGID);
+  }
   inode.mode.store(kept);
   bool changed = kept != mode;
   if (inode.xattrs.load() != 0) {
     const Status removed = store::remove_xattr(change, inode, kCapability);
-    if (!removed && removed.code() != ENODATA)
+    if (!removed && removed.code() != ENODATA) {
       return removed.error();
+    }
     changed = changed || removed.ok();
   }
   return changed;
 }
 
 Status kill_privileges_now(Context& c, InodeRecord& inode) {
-  if (!has_privileges(inode))
+  if (!has_privileges(inode)) {
     return {};
+  }
   store::Change change(*c.store);
   PMEMFS_TRY(const bool changed, kill_privileges(change, inode));
-  if (!changed)
+  if (!changed) {
     return {};
+  }
   store::set_ctime(inode, now());
   change.put_inode(inode);
   return change.commit();

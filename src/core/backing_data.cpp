@@ -35,10 +35,12 @@ Error shorter(const InodeRecord& inode, std::uint64_t host_size) {
 Result<int> make_anew(Context& c, const InodeRecord& inode) {
   const BackingName name = backing_name(inode);
   auto made = c.backing->create(name);
-  if (made.code() == EEXIST)
+  if (made.code() == EEXIST) {
     return c.backing->open(name);  // another reader was faster
-  if (!made)
+  }
+  if (!made) {
     return made;
+  }
   base::UniqueFd fd(*made);
   PMEMFS_CHECK(c.backing->set_times(fd.get(), store::atime(inode), store::mtime(inode)));
   return fd.release();
@@ -47,26 +49,31 @@ Result<int> make_anew(Context& c, const InodeRecord& inode) {
 }  // namespace
 
 Result<File> open(Context& c, const Node& node, const InodeRecord& inode) {
-  if (node.fd)
+  if (node.fd) {
     return File(node.fd.get());
+  }
   auto fd = c.backing->open(backing_name(inode));
   if (fd.code() == ENOENT) {
-    if (has_flag(inode, format::kInodeSynced))
+    if (has_flag(inode, format::kInodeSynced)) {
       return missing(inode);
-    if (c.read_only())
+    }
+    if (c.read_only()) {
       return Error(ENOENT);
+    }
     fd = make_anew(c, inode);
   }
-  if (!fd)
+  if (!fd) {
     return fd.error();
+  }
   return File(base::UniqueFd(*fd));
 }
 
 Result<HostStat> stat(Context& c, const Node& node, const InodeRecord& inode) {
   auto host = node.fd ? c.backing->stat_fd(node.fd.get()) : c.backing->stat(backing_name(inode));
   if (host.code() == ENOENT) {
-    if (has_flag(inode, format::kInodeSynced))
+    if (has_flag(inode, format::kInodeSynced)) {
       return missing(inode);
+    }
     return empty_stat(inode);
   }
   if (host && is_durable(inode) && host->size < inode.durable_len.load()) {
@@ -79,16 +86,18 @@ Status fill(Context& c, const InodeRecord& inode, int fd, std::uint64_t from, st
   if (to > from) {
     PMEMFS_TRY(const HostStat before, c.backing->stat_fd(fd));
     const auto give_back = [&] {
-      if (before.size < to)
+      if (before.size < to) {
         (void)c.backing->truncate(fd, std::max(before.size, from));
+      }
     };
     const auto reserve = [&] {
       return c.backing->allocate(fd, 0, from, to - from);
     };
     Status done = with_space(c, reserve);
     const std::uint64_t page = from / kPage * kPage;
-    if (done)
+    if (done) {
       done = c.backing->touch(fd, page, to - page);
+    }
     if (!done) {
       give_back();
       return done;
@@ -102,10 +111,12 @@ Status cover_tail(Context& c, Node& node, InodeRecord& inode) {
   PMEMFS_TRY(File file, open(c, node, inode));
   PMEMFS_TRY(const HostStat host, c.backing->stat_fd(file.fd()));
   const std::uint64_t promised = inode.durable_len.load();
-  if (host.size < promised)
+  if (host.size < promised) {
     return shorter(inode, host.size);
-  if (host.size == promised || c.read_only())
+  }
+  if (host.size == promised || c.read_only()) {
     return {};
+  }
   PMEMFS_CHECK(fill(c, inode, file.fd(), promised, host.size));
   (void)c.backing->set_times(file.fd(), host.atime, host.mtime);
   inode.durable_len.store(host.size);
@@ -114,8 +125,9 @@ Status cover_tail(Context& c, Node& node, InodeRecord& inode) {
 }
 
 Status mark_synced(Context& c, InodeRecord& inode, int fd) {
-  if (has_flag(inode, format::kInodeSynced))
+  if (has_flag(inode, format::kInodeSynced)) {
     return {};
+  }
   PMEMFS_CHECK(c.backing->sync_file(fd));
   PMEMFS_CHECK(c.backing->sync_parent(backing_name(inode)));
   set_flag(inode, format::kInodeSynced, true);
@@ -125,10 +137,12 @@ Status mark_synced(Context& c, InodeRecord& inode, int fd) {
 Result<std::size_t> read(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,
                          std::span<std::byte> dst) {
   auto file = open(c, node, inode);
-  if (file.code() == ENOENT)
+  if (file.code() == ENOENT) {
     return std::size_t{0};  // never synced, and the mount is read-only
-  if (!file)
+  }
+  if (!file) {
     return file.error();
+  }
   return c.backing->read(file->fd(), off, dst.data(), dst.size());
 }
 
@@ -146,11 +160,13 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
 // as part of the file's contract.
 static Status grow_durable(Context& c, InodeRecord& inode, int fd, std::uint64_t size) {
   const std::uint64_t promised = inode.durable_len.load();
-  if (size <= promised)
+  if (size <= promised) {
     return {};
+  }
   const DurableReservation room(c, size - promised);
-  if (!room.granted())
+  if (!room.granted()) {
     return Error(EDQUOT);
+  }
   PMEMFS_CHECK(fill(c, inode, fd, promised, size));
   inode.durable_len.store(size);
   set_flag(inode, format::kInodeSynced, true);
@@ -159,11 +175,13 @@ static Status grow_durable(Context& c, InodeRecord& inode, int fd, std::uint64_t
 
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   PMEMFS_TRY(File file, open(c, node, inode));
-  if (is_durable(inode))
+  if (is_durable(inode)) {
     return grow_durable(c, inode, file.fd(), size);
+  }
   PMEMFS_CHECK(with_space(c, [&] { return c.backing->truncate(file.fd(), size); }));
-  if (size == 0 && has_flag(inode, format::kInodeSynced))
+  if (size == 0 && has_flag(inode, format::kInodeSynced)) {
     node.sync_on_release = true;
+  }
   return {};
 }
 
@@ -173,10 +191,11 @@ static Status zero_in_place(Context& c, int fd, std::uint64_t off, std::uint64_t
   const std::vector<std::byte> zeros(
       static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk)));
   while (len > 0) {
-    const std::size_t n = static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk));
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk));
     PMEMFS_TRY(const std::size_t done, c.backing->write(fd, off, zeros.data(), n));
-    if (done == 0)
+    if (done == 0) {
       return Error(EIO);
+    }
     off += done;
     len -= done;
   }
@@ -185,13 +204,15 @@ static Status zero_in_place(Context& c, int fd, std::uint64_t off, std::uint64_t
 
 static Status allocate_durable(Context& c, InodeRecord& inode, int fd, int mode, std::uint64_t off,
                                std::uint64_t len) {
-  if ((mode & FALLOC_FL_PUNCH_HOLE) != 0)
+  if ((mode & FALLOC_FL_PUNCH_HOLE) != 0) {
     return Error(EOPNOTSUPP);
+  }
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   const std::uint64_t promised = inode.durable_len.load();
   const std::uint64_t end = off + len;
-  if (end > promised && !keep_size)
+  if (end > promised && !keep_size) {
     PMEMFS_CHECK(grow_durable(c, inode, fd, end));
+  }
   if ((mode & FALLOC_FL_ZERO_RANGE) != 0) {
     const std::uint64_t limit = keep_size ? std::min(end, promised) : end;
     return off < limit ? zero_in_place(c, fd, off, limit - off) : Status();
@@ -207,18 +228,21 @@ static Status allocate_durable(Context& c, InodeRecord& inode, int fd, int mode,
 Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint64_t off,
                 std::uint64_t len) {
   PMEMFS_TRY(File file, open(c, node, inode));
-  if (is_durable(inode))
+  if (is_durable(inode)) {
     return allocate_durable(c, inode, file.fd(), mode, off, len);
+  }
   return with_space(c, [&] { return c.backing->allocate(file.fd(), mode, off, len); });
 }
 
 Result<std::uint64_t> seek(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,
                            int whence) {
   auto file = open(c, node, inode);
-  if (file.code() == ENOENT)
+  if (file.code() == ENOENT) {
     return Error(ENXIO);
-  if (!file)
+  }
+  if (!file) {
     return file.error();
+  }
   return c.backing->seek(file->fd(), off, whence);
 }
 

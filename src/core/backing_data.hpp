@@ -57,8 +57,9 @@ Result<std::uint64_t> seek(Context& c, Node& node, const InodeRecord& inode, std
 template <typename Attempt>
 auto with_space(Context& c, const Attempt& attempt) {
   auto first = attempt();
-  if (first.code() != ENOSPC)
+  if (first.code() != ENOSPC) {
     return first;
+  }
   c.hooks.drop_all_idle_backing();
   return attempt();
 }

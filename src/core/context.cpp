@@ -44,8 +44,9 @@ Context::Context(std::unique_ptr<store::Store> s, BackingDir* b, FilesystemOptio
       passthrough(options.passthrough),
       nodes([this](Node& node) { reap(*this, node); },
             [this](const Node& node) {
-              if (node.directory)
+              if (node.directory) {
                 index_bytes -= node.directory->memory_bytes();
+              }
             }) {}
 
 Timestamp now() {

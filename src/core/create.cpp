@@ -42,8 +42,9 @@ class HostFileGuard {
   HostFileGuard(const HostFileGuard&) = delete;
   HostFileGuard& operator=(const HostFileGuard&) = delete;
   ~HostFileGuard() {
-    if (armed_)
+    if (armed_) {
       (void)backing_->unlink(name_);
+    }
   }
   void arm(BackingName name) {
     name_ = name;
@@ -58,13 +59,16 @@ class HostFileGuard {
 };
 
 Result<std::optional<Acl>> default_acl(Context& c, const InodeRecord& dir) {
-  if (dir.xattrs.load() == 0)
+  if (dir.xattrs.load() == 0) {
     return std::optional<Acl>();
+  }
   auto stored = store::get_xattr(*c.store, dir, kAclDefault);
-  if (stored.code() == ENODATA)
+  if (stored.code() == ENODATA) {
     return std::optional<Acl>();
-  if (!stored)
+  }
+  if (!stored) {
     return stored.error();
+  }
   PMEMFS_TRY(Acl acl, Acl::parse(*stored));
   return std::optional(std::move(acl));
 }
@@ -76,11 +80,13 @@ Status inherit(Context& c, store::Change& change, const Caller& caller, const In
   std::uint32_t bits = inode.mode.load() & 07777U;
   if ((dir.mode.load() & S_ISGID) != 0) {
     inode.gid.store(dir.gid.load());
-    if (S_ISDIR(type))
+    if (S_ISDIR(type)) {
       bits |= S_ISGID;
+    }
   }
-  if (S_ISLNK(type))
+  if (S_ISLNK(type)) {
     return {};
+  }
   PMEMFS_TRY(std::optional<Acl> acl, default_acl(c, dir));
   if (!acl) {
     inode.mode.store(type | (bits & ~(caller.umask & 0777U)));
@@ -91,8 +97,9 @@ Status inherit(Context& c, store::Change& change, const Caller& caller, const In
   }
   bits = (bits & ~0777U) | acl->inherit(bits & 0777U);
   inode.mode.store(type | bits);
-  if (acl->minimal())
+  if (acl->minimal()) {
     return {};
+  }
   return store::set_xattr(change, inode, kAclAccess, acl->serialize(), 0);
 }
 
@@ -119,12 +126,14 @@ Status make_host_file(Context& c, Node& node, InodeRecord& inode, bool synced,
     c.hooks.drop_all_idle_backing();
     fd = c.backing->create(name);
   }
-  if (!fd)
+  if (!fd) {
     return fd.error();
+  }
   guard.arm(name);
   node.fd = base::UniqueFd(*fd);
-  if (!synced)
+  if (!synced) {
     return {};
+  }
   PMEMFS_CHECK(c.backing->sync_file(*fd));
   PMEMFS_CHECK(c.backing->sync_parent(name));
   set_flag(inode, format::kInodeSynced, true);
@@ -158,8 +167,9 @@ Status build(Context& c, store::Change& change, const Caller& caller, Node& dir,
   InodeRecord& inode = made.inode;
   PMEMFS_CHECK(inherit(c, change, caller, dir_inode, inode));
   inode.rdev.store(wanted.rdev);
-  if (S_ISLNK(wanted.mode))
+  if (S_ISLNK(wanted.mode)) {
     PMEMFS_CHECK(set_target(change, inode, wanted.target));
+  }
   const bool inherits = is_durable(dir_inode) && (is_regular(inode) || is_directory(inode));
   set_flag(inode, format::kInodeDurable, inherits);
   if (is_regular(inode) && c.has_backing()) {
@@ -173,19 +183,23 @@ Status build(Context& c, store::Change& change, const Caller& caller, Node& dir,
 // Makes the inode and its name in one change; returns it with its node locked.
 Result<Made> make(Context& c, const Caller& caller, InodeNo dir_ino, const Wanted& wanted,
                   std::unique_lock<std::shared_mutex>& node_lock) {
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
-  if (!wanted.name.empty())
+  }
+  if (!wanted.name.empty()) {
     PMEMFS_CHECK(check_new_name(wanted.name));
+  }
   const NodeRef dir = c.nodes.get(dir_ino);
   const std::unique_lock dir_lock(dir->lock);
   PMEMFS_TRY(InodeRecord dir_inode, open_directory(c, *dir));
   if (!wanted.name.empty()) {
     const auto found = dir->directory->find(wanted.name);
-    if (found)
+    if (found) {
       return Error(EEXIST);
-    if (found.code() != ENOENT)
+    }
+    if (found.code() != ENOENT) {
       return found.error();
+    }
   }
   HostFileGuard guard(c.backing);
   store::Change change(*c.store);
@@ -195,13 +209,15 @@ Result<Made> make(Context& c, const Caller& caller, InodeNo dir_ino, const Wante
   node_lock = std::unique_lock(made.node->lock);
   const std::size_t before = dir->directory->memory_bytes();
   Status done = build(c, change, caller, *dir, dir_inode, wanted, made, guard);
-  if (done)
+  if (done) {
     done = change.commit();
+  }
   if (!done) {
     made.node->fd.reset();
     node_lock.unlock();
-    if (made.inserted)
+    if (made.inserted) {
       discard_index(c, *dir);
+    }
     return done.error();
   }
   guard.disarm();
@@ -218,13 +234,15 @@ Result<Attributes> make_and_describe(Context& c, const Caller& caller, InodeNo d
                                      const Wanted& wanted) {
   std::unique_lock<std::shared_mutex> lock;
   auto made = make(c, caller, dir, wanted, lock);
-  if (!made)
+  if (!made) {
     return made.error();
+  }
   Node& node = *made->node;
   auto described = attributes(c, node, made->inode);
   node.fd.reset();
-  if (described)
+  if (described) {
     c.nodes.add_lookup(node);
+  }
   lock.unlock();  // before the pin goes
   return described;
 }
@@ -233,8 +251,9 @@ Result<Created> make_and_open(Context& c, const Caller& caller, InodeNo dir, con
                               int flags) {
   std::unique_lock<std::shared_mutex> lock;
   auto made = make(c, caller, dir, wanted, lock);
-  if (!made)
+  if (!made) {
     return made.error();
+  }
   Node& node = *made->node;
   const InodeRecord inode = made->inode;
   auto described = attributes(c, node, inode);
@@ -278,10 +297,12 @@ Result<InodeRecord> new_inode(Context& c, store::Change& change, const Caller& c
 
 Result<Attributes> mknod(Context& c, const Caller& caller, InodeNo dir, std::string_view name,
                          std::uint32_t mode, std::uint32_t rdev) {
-  if ((mode & S_IFMT) == 0)
+  if ((mode & S_IFMT) == 0) {
     mode |= S_IFREG;
-  if (S_ISDIR(mode) || S_ISLNK(mode))
+  }
+  if (S_ISDIR(mode) || S_ISLNK(mode)) {
     return Error(EINVAL);
+  }
   const bool device = S_ISCHR(mode) || S_ISBLK(mode);
   return make_and_describe(c, caller, dir, {.mode = mode, .rdev = device ? rdev : 0, .name = name});
 }
@@ -293,10 +314,12 @@ Result<Attributes> mkdir(Context& c, const Caller& caller, InodeNo dir, std::str
 
 Result<Attributes> symlink(Context& c, const Caller& caller, InodeNo dir, std::string_view name,
                            std::string_view target) {
-  if (target.empty())
+  if (target.empty()) {
     return Error(ENOENT);
-  if (target.size() > format::kMaxSymlink)
+  }
+  if (target.size() > format::kMaxSymlink) {
     return Error(ENAMETOOLONG);
+  }
   return make_and_describe(c, caller, dir,
                            {.mode = S_IFLNK | 0777U, .target = target, .name = name});
 }

@@ -16,8 +16,9 @@ bool granted(const std::vector<std::uint32_t>& list, std::uint32_t id) {
 // The process may have changed its fsuid since the request, or be another by now: its file must
 // still show the uid that the kernel vouched for, read from the same opening of the file.
 bool supplementary_group_granted(const DurablePolicy& policy, const Caller& caller) {
-  if (caller.pid <= 0)
+  if (caller.pid <= 0) {
     return false;
+  }
   std::ifstream status("/proc/" + std::to_string(caller.pid) + "/status");
   bool same_user = false;
   for (std::string line; std::getline(status, line);) {
@@ -26,13 +27,15 @@ bool supplementary_group_granted(const DurablePolicy& policy, const Caller& call
     fields >> key;
     std::uint32_t id = 0;
     if (key == "Uid:") {
-      for (int i = 0; i < 4; i++)
+      for (int i = 0; i < 4; i++) {
         fields >> id;  // real, effective, saved, filesystem
+      }
       same_user = !fields.fail() && id == caller.uid;
     } else if (key == "Groups:" && same_user) {
       while (fields >> id) {
-        if (granted(policy.gids, id))
+        if (granted(policy.gids, id)) {
           return true;
+        }
       }
     }
   }

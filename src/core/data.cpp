@@ -31,14 +31,16 @@ Status sync_backing(Context& c, Node& node) {
     PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
     PMEMFS_TRY(const HostStat host, c.backing->stat_fd(file.fd()));
     const bool covered = !is_durable(inode) || host.size == inode.durable_len.load();
-    if (has_flag(inode, format::kInodeSynced) && covered)
+    if (has_flag(inode, format::kInodeSynced) && covered) {
       return c.backing->sync_file(file.fd());
+    }
   }
   const std::unique_lock lock(node.lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
   PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
-  if (is_durable(inode))
+  if (is_durable(inode)) {
     PMEMFS_CHECK(backing_data::cover_tail(c, node, inode));
+  }
   PMEMFS_CHECK(c.backing->sync_file(file.fd()));
   return backing_data::mark_synced(c, inode, file.fd());
 }
@@ -59,12 +61,14 @@ Result<std::size_t> write_exclusive(Context& c, Node& node, std::uint64_t off,
                                     std::span<const std::byte> src, bool append, bool kill) {
   const std::unique_lock lock(node.lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
-  if (kill)
+  if (kill) {
     PMEMFS_CHECK(kill_privileges_now(c, inode));
+  }
   if (append) {
     PMEMFS_TRY(off, data_size(c, node, inode));
-    if (!fits(off, src.size()))
+    if (!fits(off, src.size())) {
       return Error(EFBIG);
+    }
   }
   return c.has_backing() ? backing_data::write(c, node, inode, off, src)
                          : extent_data::write(c, node, inode, off, src);
@@ -75,8 +79,9 @@ Result<std::size_t> write_exclusive(Context& c, Node& node, std::uint64_t off,
 Result<std::shared_lock<std::shared_mutex>> lock_to_read(Context& c, Node& node) {
   for (;;) {
     std::shared_lock shared(node.lock);
-    if (c.has_backing() || node.extents)
+    if (c.has_backing() || node.extents) {
       return shared;
+    }
     shared.unlock();
     const std::unique_lock exclusive(node.lock);
     PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
@@ -85,19 +90,22 @@ Result<std::shared_lock<std::shared_mutex>> lock_to_read(Context& c, Node& node)
 }
 
 Result<std::uint64_t> data_size(Context& c, const Node& node, const InodeRecord& inode) {
-  if (!c.has_backing())
+  if (!c.has_backing()) {
     return inode.size.load();
+  }
   PMEMFS_TRY(const HostStat host, backing_data::stat(c, node, inode));
   return host.size;
 }
 
 Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
-  if (size > format::kMaxFileSize)
+  if (size > format::kMaxFileSize) {
     return Error(EFBIG);
+  }
   if (is_durable(inode)) {
     PMEMFS_TRY(const std::uint64_t present, data_size(c, node, inode));
-    if (size < present)
+    if (size < present) {
       return Error(ETXTBSY);
+    }
   }
   return c.has_backing() ? backing_data::resize(c, node, inode, size)
                          : extent_data::resize(c, node, inode, size);
@@ -106,8 +114,9 @@ Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
                               std::span<std::byte> dst) {
   Node& node = *handle.node;
-  if (!c.has_backing())
+  if (!c.has_backing()) {
     touch_atime(c, node);  // host files: the host's affair
+  }
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
   return c.has_backing() ? backing_data::read(c, node, inode, off, dst)
@@ -116,39 +125,48 @@ Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t of
 
 Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off,
                                std::span<const std::byte> src, bool append, bool kill) {
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
-  if (!append && !fits(off, src.size()))
+  }
+  if (!append && !fits(off, src.size())) {
     return Error(EFBIG);
+  }
   Node& node = *handle.node;
   if (c.has_backing() && !append && !kill) {
     PMEMFS_TRY(const auto done, write_shared(c, node, off, src));
-    if (done)
+    if (done) {
       return *done;
+    }
   }
   PMEMFS_TRY(const std::size_t n, write_exclusive(c, node, off, src, append, kill));
-  if ((handle.flags & O_DSYNC) != 0 && c.has_backing())
+  if ((handle.flags & O_DSYNC) != 0 && c.has_backing()) {
     PMEMFS_CHECK(sync_backing(c, node));
+  }
   return n;
 }
 
 Status data_sync(Context& c, const Handle& handle, bool /*data_only*/) {
-  if (!c.has_backing() || c.read_only())
+  if (!c.has_backing() || c.read_only()) {
     return {};  // extents: durable when write returned
+  }
   return sync_backing(c, *handle.node);
 }
 
 Status data_allocate(Context& c, const Handle& handle, int mode, std::uint64_t off,
                      std::uint64_t len) {
   constexpr int kKnown = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE;
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
-  if ((mode & ~kKnown) != 0)
+  }
+  if ((mode & ~kKnown) != 0) {
     return Error(EOPNOTSUPP);
-  if (len == 0)
+  }
+  if (len == 0) {
     return Error(EINVAL);
-  if (!fits(off, len))
+  }
+  if (!fits(off, len)) {
     return Error(EFBIG);
+  }
   Node& node = *handle.node;
   const std::unique_lock lock(node.lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
@@ -157,8 +175,9 @@ Status data_allocate(Context& c, const Handle& handle, int mode, std::uint64_t o
 }
 
 Result<std::uint64_t> data_seek(Context& c, const Handle& handle, std::uint64_t off, int whence) {
-  if (whence != SEEK_DATA && whence != SEEK_HOLE)
+  if (whence != SEEK_DATA && whence != SEEK_HOLE) {
     return Error(EINVAL);
+  }
   Node& node = *handle.node;
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
@@ -172,8 +191,9 @@ static Result<std::size_t> copy_on_host(Context& c, Node& from, std::uint64_t fr
   PMEMFS_TRY(const InodeRecord source, read_inode(c, from));
   PMEMFS_TRY(InodeRecord target, read_inode(c, to));
   PMEMFS_TRY(const std::uint64_t size, data_size(c, from, source));
-  if (from_off >= size)
+  if (from_off >= size) {
     return std::size_t{0};
+  }
   len = static_cast<std::size_t>(std::min<std::uint64_t>(len, size - from_off));
   if (is_durable(target) && to_off + len > target.durable_len.load()) {
     PMEMFS_CHECK(backing_data::resize(c, to, target, to_off + len));
@@ -192,15 +212,19 @@ static Result<std::size_t> copy_through_memory(Context& c, const Handle& from,
   while (done < len) {
     const std::span chunk(buffer.data(), std::min(buffer.size(), len - done));
     auto got = data_read(c, from, from_off + done, chunk);
-    if (!got && done == 0)
+    if (!got && done == 0) {
       return got;
-    if (!got || *got == 0)
+    }
+    if (!got || *got == 0) {
       break;
+    }
     auto put = data_write(c, to, to_off + done, chunk.first(*got), false, false);
-    if (!put && done == 0)
+    if (!put && done == 0) {
       return put;
-    if (!put)
+    }
+    if (!put) {
       break;
+    }
     done += *put;
   }
   return done;
@@ -208,13 +232,16 @@ static Result<std::size_t> copy_through_memory(Context& c, const Handle& from,
 
 Result<std::size_t> data_copy(Context& c, const Handle& from, std::uint64_t from_off,
                               const Handle& to, std::uint64_t to_off, std::size_t len) {
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
+  }
   len = std::min(len, kCopyMost);
-  if (!fits(from_off, len) || !fits(to_off, len))
+  if (!fits(from_off, len) || !fits(to_off, len)) {
     return Error(EFBIG);
-  if (!c.has_backing())
+  }
+  if (!c.has_backing()) {
     return copy_through_memory(c, from, from_off, to, to_off, len);
+  }
   LockSet locks;
   locks.add(c.nodes.get(from.node->ino));
   locks.add(c.nodes.get(to.node->ino));

@@ -23,10 +23,12 @@ Status load_index(Context& c, Node& node, const InodeRecord& dir) {
 
 Result<InodeRecord> open_directory(Context& c, Node& node) {
   PMEMFS_TRY(const InodeRecord dir, read_inode(c, node));
-  if (!is_directory(dir))
+  if (!is_directory(dir)) {
     return Error(ENOTDIR);
-  if (dir.nlink.load() == 0)
+  }
+  if (dir.nlink.load() == 0) {
     return Error(ENOENT);
+  }
   PMEMFS_CHECK(load_index(c, node, dir));
   return dir;
 }
@@ -41,8 +43,9 @@ Result<std::shared_lock<std::shared_mutex>> lock_directory(Context& c, Node& nod
     shared.unlock();
     const std::unique_lock exclusive(node.lock);
     PMEMFS_TRY(const InodeRecord dir, read_inode(c, node));
-    if (!is_directory(dir))
+    if (!is_directory(dir)) {
       return Error(ENOTDIR);
+    }
     PMEMFS_CHECK(load_index(c, node, dir));
   }
 }
@@ -55,24 +58,28 @@ void index_changed(Context& c, const Node& node, std::size_t before) {
 }
 
 void discard_index(Context& c, Node& node) {
-  if (!node.directory)
+  if (!node.directory) {
     return;
+  }
   c.index_bytes -= node.directory->memory_bytes();
   node.directory.reset();
 }
 
 void drop_indexes(Context& c, std::uint64_t bytes) {
-  if (c.index_bytes <= bytes)
+  if (c.index_bytes <= bytes) {
     return;
+  }
   std::vector<NodeRef> nodes = c.nodes.collect([](const Node& n) { return n.used_at != 0; });
   std::sort(nodes.begin(), nodes.end(),
             [](const NodeRef& a, const NodeRef& b) { return a->used_at < b->used_at; });
   for (const NodeRef& node : nodes) {
-    if (c.index_bytes <= bytes)
+    if (c.index_bytes <= bytes) {
       break;
+    }
     const std::unique_lock lock(node->lock, std::try_to_lock);
-    if (!lock)
+    if (!lock) {
       continue;
+    }
     discard_index(c, *node);
     node->used_at = 0;
   }

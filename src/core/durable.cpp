@@ -33,8 +33,9 @@ Status fill_backing(Context& c, Node& node, InodeRecord& inode) {
   PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
   PMEMFS_TRY(const HostStat host, c.backing->stat_fd(file.fd()));
   const DurableReservation room(c, host.size);
-  if (!room.granted())
+  if (!room.granted()) {
     return Error(EDQUOT);
+  }
   PMEMFS_CHECK(backing_data::fill(c, inode, file.fd(), 0, host.size));
   (void)c.backing->set_times(file.fd(), host.atime, host.mtime);
   set_flag(inode, format::kInodeDurable, true);
@@ -47,8 +48,9 @@ Status fill_backing(Context& c, Node& node, InodeRecord& inode) {
 Status fill_extents(Context& c, Node& node, InodeRecord& inode) {
   const std::uint64_t size = inode.size.load();
   const DurableReservation room(c, size);
-  if (!room.granted())
+  if (!room.granted()) {
     return Error(EDQUOT);
+  }
   PMEMFS_CHECK(extent_data::fill(c, node, inode, size));
   set_flag(inode, format::kInodeDurable, true);
   inode.durable_len.store(size);
@@ -64,16 +66,19 @@ Status pin(Context& c, Node& node, InodeRecord& inode) {
     return commit_inode(c, inode);
   }
   const bool direct = c.has_backing() && c.passthrough;
-  if (!direct && node.cached_opens != 0)
+  if (!direct && node.cached_opens != 0) {
     return Error(EBUSY);
+  }
   return c.has_backing() ? fill_backing(c, node, inode) : fill_extents(c, node, inode);
 }
 
 Status check_right(Context& c, const Caller& caller) {
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
-  if (!may_set_durable(c.options.durable, caller))
+  }
+  if (!may_set_durable(c.options.durable, caller)) {
     return Error(EPERM);
+  }
   return {};
 }
 
@@ -83,10 +88,12 @@ Result<std::string> extents_of_backing(Context& c, Node& node, const InodeRecord
   std::uint64_t at = 0;
   for (std::size_t runs = 0; at < size && runs < kMostRunsShown; runs++) {
     const auto data = backing_data::seek(c, node, inode, at, SEEK_DATA);
-    if (data.code() == ENXIO)
+    if (data.code() == ENXIO) {
       break;
-    if (!data)
+    }
+    if (!data) {
       return data.error();
+    }
     PMEMFS_TRY(const std::uint64_t end, backing_data::seek(c, node, inode, *data, SEEK_HOLE));
     text += fmt::format("{}+{}\n", *data, end - *data);
     at = end;
@@ -99,8 +106,9 @@ Result<std::string> extents_of_region(Context& c, Node& node) {
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));
   std::size_t runs = 0;
   for (const store::Mapping& m : node.extents->all()) {
-    if (runs++ == kMostRunsShown)
+    if (runs++ == kMostRunsShown) {
       break;
+    }
     text +=
         fmt::format("{}+{} at {}{}\n", m.logical * format::kBlockSize, m.count * format::kBlockSize,
                     m.physical.value * format::kBlockSize, m.unwritten ? " unwritten" : "");
@@ -109,10 +117,12 @@ Result<std::string> extents_of_region(Context& c, Node& node) {
 }
 
 std::string mapping_of(const Context& c, const InodeRecord& inode) {
-  if (!is_regular(inode))
+  if (!is_regular(inode)) {
     return "refused";
-  if (c.has_backing() && c.passthrough)
+  }
+  if (c.has_backing() && c.passthrough) {
     return "passthrough";
+  }
   return is_durable(inode) ? "refused" : "cached";
 }
 
@@ -120,22 +130,28 @@ std::string mapping_of(const Context& c, const InodeRecord& inode) {
 
 OwnName own_name(std::string_view name) {
   for (const std::string_view space : {"user.", "trusted.", "security.", "system."}) {
-    if (!name.starts_with(space))
+    if (!name.starts_with(space)) {
       continue;
+    }
     const std::string_view rest = name.substr(space.size());
-    if (rest != "pmemfs" && !rest.starts_with("pmemfs."))
+    if (rest != "pmemfs" && !rest.starts_with("pmemfs.")) {
       return OwnName::kNone;
+    }
     if (name == PMEMFS_XATTR_DURABLE || name == PMEMFS_XATTR_DURABLE_TRUSTED) {
       return OwnName::kDurable;
     }
-    if (name == PMEMFS_XATTR_GRANULARITY)
+    if (name == PMEMFS_XATTR_GRANULARITY) {
       return OwnName::kGranularity;
-    if (name == PMEMFS_XATTR_MAPPING)
+    }
+    if (name == PMEMFS_XATTR_MAPPING) {
       return OwnName::kMapping;
-    if (name == PMEMFS_XATTR_PLACEMENT)
+    }
+    if (name == PMEMFS_XATTR_PLACEMENT) {
       return OwnName::kPlacement;
-    if (name == PMEMFS_XATTR_EXTENTS)
+    }
+    if (name == PMEMFS_XATTR_EXTENTS) {
       return OwnName::kExtents;
+    }
     return OwnName::kUnknown;
   }
   return OwnName::kUnknown;
@@ -143,27 +159,35 @@ OwnName own_name(std::string_view name) {
 
 Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<const std::byte> value,
                    int flags) {
-  if (value.size() != 1)
+  if (value.size() != 1) {
     return Error(EINVAL);
+  }
   const char digit = static_cast<char>(value[0]);
-  if (digit == '0')
+  if (digit == '0') {
     return clear_durable(c, caller, ino);
-  if (digit != '1')
+  }
+  if (digit != '1') {
     return Error(EINVAL);
+  }
   PMEMFS_CHECK(check_right(c, caller));
-  if (!persistent_or_emulated(c))
+  if (!persistent_or_emulated(c)) {
     return Error(EOPNOTSUPP);
+  }
   const NodeRef node = c.nodes.get(ino);
-  if (!c.has_backing() || !c.passthrough)
+  if (!c.has_backing() || !c.passthrough) {
     wait_until_idle(c, *node);
+  }
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
-  if (!is_regular(inode) && !is_directory(inode))
+  if (!is_regular(inode) && !is_directory(inode)) {
     return Error(EOPNOTSUPP);
-  if (is_durable(inode))
+  }
+  if (is_durable(inode)) {
     return (flags & XATTR_CREATE) != 0 ? Status(Error(EEXIST)) : Status();
-  if ((flags & XATTR_REPLACE) != 0)
+  }
+  if ((flags & XATTR_REPLACE) != 0) {
     return Error(ENODATA);
+  }
   return pin(c, *node, inode);
 }
 
@@ -174,18 +198,22 @@ Status clear_durable(Context& c, const Caller& caller, InodeNo ino) {
   {
     const std::shared_lock lock(node->lock);
     PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
-    if (!is_durable(inode))
+    if (!is_durable(inode)) {
       return {};
+    }
     may_be_open = is_regular(inode);
   }
-  if (may_be_open)
+  if (may_be_open) {
     wait_until_idle(c, *node);
+  }
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
-  if (!is_durable(inode))
+  if (!is_durable(inode)) {
     return {};
-  if (is_regular(inode))
+  }
+  if (is_regular(inode)) {
     PMEMFS_CHECK(prove_unmapped(c, *node, inode));
+  }
   set_flag(inode, format::kInodeDurable, false);
   inode.durable_len.store(0);
   store::set_ctime(inode, now());
@@ -198,8 +226,9 @@ Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
   switch (name) {
     case OwnName::kDurable:
-      if (!is_durable(inode))
+      if (!is_durable(inode)) {
         return Error(ENODATA);
+      }
       return std::string("1");
     case OwnName::kGranularity:
       return std::string(to_string(c.store->region().granularity()));
@@ -208,10 +237,12 @@ Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {
     case OwnName::kPlacement:
       return std::string(c.has_backing() ? "backing" : "extents");
     case OwnName::kExtents:
-      if (!is_regular(inode))
+      if (!is_regular(inode)) {
         return Error(ENODATA);
-      if (c.has_backing())
+      }
+      if (c.has_backing()) {
         return extents_of_backing(c, *node, inode);
+      }
       lock.unlock();
       return extents_of_region(c, *node);
     case OwnName::kNone:

@@ -42,12 +42,13 @@ class Edit {
   Edit(const Edit&) = delete;
   Edit& operator=(const Edit&) = delete;
   ~Edit() {
-    if (!committed_)
+    if (!committed_) {
       node_.extents.reset();
+    }
   }
 
   [[nodiscard]] Change& change() { return change_; }
-  [[nodiscard]] store::ExtentMap& map() { return *node_.extents; }
+  [[nodiscard]] store::ExtentMap& map() const { return *node_.extents; }
   [[nodiscard]] bool full() const { return change_.log_bytes() > kHalfLane; }
   Status commit(InodeRecord& inode) {
     change_.put_inode(inode);
@@ -69,10 +70,12 @@ void zero_around(Region& region, BlockRun run, std::uint64_t logical, Range writ
   const std::uint64_t end = begin + run.count * kBlock;
   const std::uint64_t head = std::clamp(written.begin, begin, end);
   const std::uint64_t tail = std::clamp(written.end, head, end);
-  if (head > begin)
+  if (head > begin) {
     region.stream_zeros(byte_of(run.start), head - begin);
-  if (end > tail)
+  }
+  if (end > tail) {
     region.stream_zeros(byte_of(run.start, tail - begin), end - tail);
+  }
 }
 
 store::AllocationHint hint_for(const store::ExtentMap& map, const InodeRecord& inode,
@@ -80,11 +83,13 @@ store::AllocationHint hint_for(const store::ExtentMap& map, const InodeRecord& i
   store::AllocationHint hint;
   if (logical > 0) {
     const Mapping before = map.at(logical - 1);
-    if (before.physical)
+    if (before.physical) {
       hint.near = BlockNo(before.physical.value + 1);
+    }
   }
-  if (is_durable(inode) && count >= kFrameBlocks)
+  if (is_durable(inode) && count >= kFrameBlocks) {
     hint.alignment = kFrameBlocks;
+  }
   return hint;
 }
 
@@ -126,8 +131,9 @@ Status make_written(Edit& edit, InodeRecord& inode, Range range) {
       at += n;
       continue;
     }
-    if (m.unwritten)
+    if (m.unwritten) {
       PMEMFS_CHECK(use_unwritten(edit, inode, m, range));
+    }
     at += m.count;
   }
   return {};
@@ -138,11 +144,13 @@ Status make_written(Edit& edit, InodeRecord& inode, Range range) {
 void zero_old_tail(Edit& edit, const InodeRecord& inode, std::uint64_t until) {
   const std::uint64_t size = inode.size.load();
   const std::uint64_t in_block = size % kBlock;
-  if (in_block == 0 || until <= size)
+  if (in_block == 0 || until <= size) {
     return;
+  }
   const Mapping m = edit.map().at(size / kBlock);
-  if (!m.physical || m.unwritten)
+  if (!m.physical || m.unwritten) {
     return;
+  }
   const std::uint64_t end = std::min(until, (size / kBlock + 1) * kBlock);
   edit.change().region().stream_zeros(byte_of(m.physical, in_block), end - size);
   edit.change().needs_fence();
@@ -169,15 +177,17 @@ void stamp(InodeRecord& inode) {
 
 void set_size(InodeRecord& inode, std::uint64_t size) {
   inode.size.store(size);
-  if (is_durable(inode))
+  if (is_durable(inode)) {
     inode.durable_len.store(size);
+  }
 }
 
 }  // namespace
 
 Status load(Context& c, Node& node, const InodeRecord& inode) {
-  if (node.extents)
+  if (node.extents) {
     return {};
+  }
   PMEMFS_TRY(node.extents, store::ExtentMap::load(*c.store, inode));
   return {};
 }
@@ -185,8 +195,9 @@ Status load(Context& c, Node& node, const InodeRecord& inode) {
 Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
                          std::span<std::byte> dst) {
   const std::uint64_t size = inode.size.load();
-  if (off >= size)
+  if (off >= size) {
     return std::size_t{0};
+  }
   const std::size_t total =
       static_cast<std::size_t>(std::min<std::uint64_t>(dst.size(), size - off));
   for (std::size_t done = 0; done < total;) {
@@ -208,17 +219,20 @@ Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode,
 Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint64_t off,
                            int whence) {
   const std::uint64_t size = inode.size.load();
-  if (off >= size)
+  if (off >= size) {
     return Error(ENXIO);
+  }
   for (std::uint64_t at = off; at < size;) {
     const Mapping m = node.extents->at(at / kBlock);
     const bool data = m.physical && !m.unwritten;
-    if (data == (whence == SEEK_DATA))
+    if (data == (whence == SEEK_DATA)) {
       return at;
+    }
     at = (m.logical + m.count) * kBlock;
   }
-  if (whence == SEEK_DATA)
+  if (whence == SEEK_DATA) {
     return Error(ENXIO);
+  }
   return size;
 }
 
@@ -226,16 +240,18 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
                           std::span<const std::byte> src) {
   const std::uint64_t end = off + src.size();
   const std::uint64_t old_size = inode.size.load();
-  if (is_durable(inode) && end > old_size)
+  if (is_durable(inode) && end > old_size) {
     PMEMFS_CHECK(resize(c, node, inode, end));
+  }
   PMEMFS_CHECK(load(c, node, inode));
   InodeRecord changed = inode;
   Edit edit(c, node);
   PMEMFS_CHECK(make_written(edit, changed, {off, end}));
   zero_old_tail(edit, changed, off);
   stream_data(edit, off, src);
-  if (end > old_size)
+  if (end > old_size) {
     set_size(changed, end);
+  }
   stamp(changed);
   PMEMFS_CHECK(edit.commit(changed));
   inode = changed;
@@ -267,8 +283,9 @@ static Status shrink(Context& c, Node& node, InodeRecord& inode, std::uint64_t s
 
 static Status grow_durable(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   const DurableReservation room(c, size - inode.durable_len.load());
-  if (!room.granted())
+  if (!room.granted()) {
     return Error(EDQUOT);
+  }
   const std::uint64_t old_size = inode.size.load();
   if (Status filled = fill(c, node, inode, size); !filled) {
     (void)shrink(c, node, inode, old_size);
@@ -284,10 +301,12 @@ static Status grow_durable(Context& c, Node& node, InodeRecord& inode, std::uint
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   PMEMFS_CHECK(load(c, node, inode));
   const std::uint64_t old_size = inode.size.load();
-  if (size < old_size)
+  if (size < old_size) {
     return shrink(c, node, inode, size);
-  if (is_durable(inode) && size > old_size)
+  }
+  if (is_durable(inode) && size > old_size) {
     return grow_durable(c, node, inode, size);
+  }
   Edit edit(c, node);
   zero_old_tail(edit, inode, size);
   set_size(inode, size);
@@ -387,8 +406,9 @@ Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint6
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   const std::uint64_t end = off + len;
   if ((mode & FALLOC_FL_PUNCH_HOLE) != 0) {
-    if (is_durable(inode))
+    if (is_durable(inode)) {
       return Error(EOPNOTSUPP);
+    }
     PMEMFS_CHECK(load(c, node, inode));
     return punch(c, node, inode, {off, end});
   }
@@ -398,8 +418,9 @@ Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint6
   PMEMFS_CHECK(reserve(c, node, inode, {off, end}));
   PMEMFS_CHECK(load(c, node, inode));
   Edit edit(c, node);
-  if ((mode & FALLOC_FL_ZERO_RANGE) != 0)
+  if ((mode & FALLOC_FL_ZERO_RANGE) != 0) {
     zero_written(edit, {off, end});
+  }
   if (!keep_size && end > inode.size.load()) {
     zero_old_tail(edit, inode, end);
     set_size(inode, end);

@@ -32,14 +32,17 @@ DataPath choose_path(const Context& c, const InodeRecord& inode, int flags) {
 // O_TRUNC, and the promise of a durable file made whole before it is served.
 Status prepare(Context& c, Node& node, InodeRecord& inode, int flags, bool kill) {
   if ((flags & O_TRUNC) != 0) {
-    if (c.read_only())
+    if (c.read_only()) {
       return Error(EROFS);
+    }
     PMEMFS_CHECK(data_resize(c, node, inode, 0));
-    if (kill)
+    if (kill) {
       PMEMFS_CHECK(kill_privileges_now(c, inode));
+    }
   }
-  if (is_durable(inode) && c.has_backing())
+  if (is_durable(inode) && c.has_backing()) {
     return backing_data::cover_tail(c, node, inode);
+  }
   return {};
 }
 
@@ -53,8 +56,9 @@ Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags) 
   handle->path = choose_path(c, inode, flags);
   const DataPath path = handle->path;
   node.opens++;
-  if (is_cached(path))
+  if (is_cached(path)) {
     node.cached_opens++;
+  }
   if (writes(flags)) {
     node.writers++;
     node.maybe_stored = true;
@@ -63,13 +67,15 @@ Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags) 
 }
 
 Result<Opened> open_file(Context& c, InodeNo ino, int flags, bool kill) {
-  if (c.read_only() && writes(flags))
+  if (c.read_only() && writes(flags)) {
     return Error(EROFS);
+  }
   NodeRef node = c.nodes.get(ino);
   std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
-  if (!is_regular(inode))
+  if (!is_regular(inode)) {
     return Error(is_directory(inode) ? EISDIR : EINVAL);
+  }
   PMEMFS_CHECK(prepare(c, *node, inode, flags, kill));
   const Opened opened = add_handle(c, std::move(node), inode, flags);
   lock.unlock();
@@ -81,8 +87,9 @@ Result<Opened> open_file(Context& c, InodeNo ino, int flags, bool kill) {
 static void sync_truncated(Context& c, Node& node) {
   const std::shared_lock lock(node.lock);
   const auto inode = read_inode(c, node);
-  if (!inode || inode->nlink.load() == 0)
+  if (!inode || inode->nlink.load() == 0) {
     return;
+  }
   if (const auto file = backing_data::open(c, node, *inode)) {
     (void)c.backing->sync_file(file->fd());
   }
@@ -90,31 +97,38 @@ static void sync_truncated(Context& c, Node& node) {
 
 void release(Context& c, HandleId id) {
   std::shared_ptr<Handle> handle = c.handles.take(id);
-  if (!handle)
+  if (!handle) {
     return;
+  }
   Node& node = *handle->node;
   bool sync = false;
   {
     const std::unique_lock lock(node.lock);
     node.opens--;
-    if (is_cached(handle->path))
+    if (is_cached(handle->path)) {
       node.cached_opens--;
-    if (writes(handle->flags))
+    }
+    if (writes(handle->flags)) {
       node.writers--;
+    }
     sync = std::exchange(node.sync_on_release, false);
-    if (node.opens == 0)
+    if (node.opens == 0) {
       node.fd.reset();
+    }
   }
-  if (sync)
+  if (sync) {
     sync_truncated(c, node);
-  if (node.unlinked)
+  }
+  if (node.unlinked) {
     (void)c.hooks.drop_backing(node.ino);
+  }
 }
 
 Result<int> backing_fd(Context& c, HandleId id) {
   const std::shared_ptr<Handle> handle = c.handles.find(id);
-  if (!handle)
+  if (!handle) {
     return Error(EBADF);
+  }
   Node& node = *handle->node;
   const std::unique_lock lock(node.lock);
   if (!node.fd) {
@@ -127,14 +141,17 @@ Result<int> backing_fd(Context& c, HandleId id) {
 
 void set_path(Context& c, HandleId id, DataPath path) {
   const std::shared_ptr<Handle> handle = c.handles.find(id);
-  if (!handle)
+  if (!handle) {
     return;
+  }
   const std::unique_lock lock(handle->node->lock);
   const DataPath before = handle->path.exchange(path);
-  if (is_cached(before) && !is_cached(path))
+  if (is_cached(before) && !is_cached(path)) {
     handle->node->cached_opens--;
-  if (!is_cached(before) && is_cached(path))
+  }
+  if (!is_cached(before) && is_cached(path)) {
     handle->node->cached_opens++;
+  }
 }
 
 }  // namespace pmemfs::core

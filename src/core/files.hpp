@@ -11,6 +11,6 @@ Result<int> backing_fd(Context& c, HandleId id);
 void set_path(Context& c, HandleId id, DataPath path);
 
 // Counts a new handle on a locked node and gives it a number. Lock: exclusive.
-Opened add_handle(Context& c, NodeRef node, const InodeRecord& inode, int flags);
+Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags);
 
 }  // namespace pmemfs::core

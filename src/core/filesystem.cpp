@@ -32,8 +32,9 @@ struct Filesystem::Impl {
   // Ends the background threads and lets go of every node, as the end of a session does.
   void stop() {
     syncer.reset();
-    if (collector.joinable())
+    if (collector.joinable()) {
       collector.join();
+    }
     context.handles.clear();
     context.nodes.forget_all();
     context.root = core::NodeRef();
@@ -44,11 +45,13 @@ Filesystem::Filesystem(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 // As after a crash: nothing is freed or written; the store is told nothing.
 Filesystem::~Filesystem() {
-  if (!impl_)
+  if (!impl_) {
     return;
+  }
   impl_->syncer.reset();
-  if (impl_->collector.joinable())
+  if (impl_->collector.joinable()) {
     impl_->collector.join();
+  }
   impl_->context.nodes.abandon();
 }
 
@@ -59,8 +62,9 @@ Result<std::unique_ptr<Filesystem>> Filesystem::open(std::unique_ptr<store::Stor
   core::Context& c = impl->context;
   c.root = c.nodes.get(kRootInode);
   PMEMFS_TRY(const core::InodeRecord root, core::read_inode(c, *c.root));
-  if (!core::is_directory(root))
+  if (!core::is_directory(root)) {
     return Error(EUCLEAN);
+  }
   if (!c.read_only()) {
     core::free_orphan_inodes(c);
     PMEMFS_TRY(const std::uint64_t first_new, c.store->next_generation());
@@ -91,8 +95,9 @@ Status Filesystem::close() {
       !c.nodes.collect([](const core::Node& n) { return n.lookups != 0 && n.maybe_stored; })
            .empty();
   impl_->stop();
-  if (c.read_only())
+  if (c.read_only()) {
     return {};
+  }
   PMEMFS_CHECK(core::sync_host(c));
   return c.store->close(mappings_may_live);
 }
@@ -179,22 +184,25 @@ void Filesystem::set_path(HandleId handle, DataPath path) {
 
 Result<std::size_t> Filesystem::read(HandleId handle, std::uint64_t off, std::span<std::byte> dst) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h)
+  if (!h) {
     return Error(EBADF);
+  }
   return core::data_read(impl_->context, *h, off, dst);
 }
 Result<std::size_t> Filesystem::write(HandleId handle, std::uint64_t off,
                                       std::span<const std::byte> src, bool append,
                                       bool kill_suid_sgid) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h)
+  if (!h) {
     return Error(EBADF);
+  }
   return core::data_write(impl_->context, *h, off, src, append, kill_suid_sgid);
 }
 Status Filesystem::fsync(HandleId handle, bool data_only) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h)
+  if (!h) {
     return Error(EBADF);
+  }
   return core::data_sync(impl_->context, *h, data_only);
 }
 // Names are durable when the operation that made them returned; the host files that this
@@ -205,22 +213,25 @@ Status Filesystem::fsync_dir(InodeNo dir) {
 Status Filesystem::fallocate(const Caller& /*c*/, HandleId handle, int mode, std::uint64_t off,
                              std::uint64_t len) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h)
+  if (!h) {
     return Error(EBADF);
+  }
   return core::data_allocate(impl_->context, *h, mode, off, len);
 }
 Result<std::uint64_t> Filesystem::seek(HandleId handle, std::uint64_t off, int whence) {
   const auto h = impl_->context.handles.find(handle);
-  if (!h)
+  if (!h) {
     return Error(EBADF);
+  }
   return core::data_seek(impl_->context, *h, off, whence);
 }
 Result<std::size_t> Filesystem::copy_range(HandleId from, std::uint64_t from_off, HandleId to,
                                            std::uint64_t to_off, std::size_t len) {
   const auto source = impl_->context.handles.find(from);
   const auto target = impl_->context.handles.find(to);
-  if (!source || !target)
+  if (!source || !target) {
     return Error(EBADF);
+  }
   return core::data_copy(impl_->context, *source, from_off, *target, to_off, len);
 }
 

@@ -13,8 +13,9 @@ constexpr std::chrono::milliseconds kReleasePause{1};
 // A lease on a fresh descriptor is granted only when nobody else has the file.
 Status take_and_drop_lease(Context& c, const InodeRecord& inode) {
   auto opened = c.backing->open(backing_name(inode));
-  if (!opened)
+  if (!opened) {
     return opened.error();
+  }
   const base::UniqueFd fd(*opened);
   PMEMFS_CHECK(c.backing->take_lease(fd.get()));
   const bool held = c.backing->lease_held(fd.get());
@@ -25,12 +26,14 @@ Status take_and_drop_lease(Context& c, const InodeRecord& inode) {
 }  // namespace
 
 Status prove_unmapped(Context& c, Node& node, const InodeRecord& inode) {
-  if (!c.has_backing())
+  if (!c.has_backing()) {
     return node.opens == 0 ? Status() : Error(EBUSY);
+  }
   node.fd.reset();
   Status proven = take_and_drop_lease(c, inode);
-  if (proven.code() == ENOENT)
+  if (proven.code() == ENOENT) {
     proven = {};
+  }
   if (proven) {
     node.maybe_stored = false;
     node.proven = true;
@@ -42,22 +45,27 @@ void wait_until_idle(Context& c, Node& node) {
   for (int i = 0; i < kReleaseRetries; i++) {
     const bool dropped = c.hooks.drop_backing(node.ino);
     std::shared_lock lock(node.lock);
-    if (dropped && node.opens == 0)
+    if (dropped && node.opens == 0) {
       return;
+    }
     lock.unlock();
     std::this_thread::sleep_for(kReleasePause);
   }
 }
 
 bool proven_unmapped(Context& c, Node& node, const InodeRecord& inode) {
-  if (node.writers != 0)
+  if (node.writers != 0) {
     return false;
-  if (!node.maybe_stored && (node.proven || !c.store->mappings_suspected()))
+  }
+  if (!node.maybe_stored && (node.proven || !c.store->mappings_suspected())) {
     return true;
-  if (node.opens != 0 || node.fd)
+  }
+  if (node.opens != 0 || node.fd) {
     return false;
-  if (!take_and_drop_lease(c, inode))
+  }
+  if (!take_and_drop_lease(c, inode)) {
     return false;
+  }
   node.maybe_stored = false;
   node.proven = true;
   return true;

@@ -30,8 +30,9 @@ Result<std::vector<Gathered>> gather(Context& c, Node& dir, std::uint64_t positi
   PMEMFS_TRY(const auto lock, lock_directory(c, dir));
   while (batch.size() < kBatch) {
     PMEMFS_TRY(const auto entry, dir.directory->next(position));
-    if (!entry)
+    if (!entry) {
       break;
+    }
     position = entry->position + 1;
     batch.push_back({std::string(entry->name), entry->ino, entry->type, position + kFirstPosition,
                      pin ? c.nodes.get(entry->ino) : NodeRef()});
@@ -55,8 +56,9 @@ bool offer_with_attributes(Context& c, Gathered& g, const ListSink& sink) {
     }
   }
   const bool taken = sink(entry);
-  if (found && !taken)
+  if (found && !taken) {
     c.nodes.forget(g.ino, 1);
+  }
   return taken;
 }
 
@@ -73,24 +75,29 @@ Status list(Context& c, InodeNo dir, std::uint64_t cookie, bool with_attributes,
     std::shared_lock lock(node->lock);
     PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
     lock.unlock();
-    if (!is_directory(inode))
+    if (!is_directory(inode)) {
       return Error(ENOTDIR);
+    }
     touch_atime(c, *node);
-    if (cookie == 0 && !offer_dot(sink, ".", dir, 1))
+    if (cookie == 0 && !offer_dot(sink, ".", dir, 1)) {
       return {};
-    if (!offer_dot(sink, "..", InodeNo(inode.parent.load()), kFirstPosition))
+    }
+    if (!offer_dot(sink, "..", InodeNo(inode.parent.load()), kFirstPosition)) {
       return {};
+    }
     cookie = kFirstPosition;
   }
   for (;;) {
     PMEMFS_TRY(auto batch, gather(c, *node, cookie - kFirstPosition, with_attributes));
-    if (batch.empty())
+    if (batch.empty()) {
       return {};
+    }
     for (Gathered& g : batch) {
       const bool taken = with_attributes ? offer_with_attributes(c, g, sink)
                                          : sink({g.name, g.ino, g.type, g.next, nullptr});
-      if (!taken)
+      if (!taken) {
         return {};
+      }
     }
     cookie = batch.back().next;
   }

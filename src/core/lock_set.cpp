@@ -11,8 +11,9 @@ bool LockSet::contains(const Node* node) const {
 }
 
 void LockSet::add(NodeRef node) {
-  if (contains(node.get()))
+  if (contains(node.get())) {
     return;  // the extra pin goes; the set holds another
+  }
   assert(count_ < kMax);
   nodes_[count_++] = std::move(node);
 }
@@ -27,8 +28,9 @@ void LockSet::lock() {
 }
 
 bool LockSet::try_add(NodeRef node) {
-  if (contains(node.get()))
+  if (contains(node.get())) {
     return true;
+  }
   const bool got = node->lock.try_lock();
   assert(count_ < kMax);
   nodes_[count_] = std::move(node);
@@ -43,15 +45,17 @@ void LockSet::relock() {
 
 void LockSet::unlock() {
   for (std::size_t i = 0; i < count_; i++) {
-    if (std::exchange(locked_[i], false))
+    if (std::exchange(locked_[i], false)) {
       nodes_[i]->lock.unlock();
+    }
   }
 }
 
 void LockSet::clear() {
   unlock();
-  while (count_ > 0)
+  while (count_ > 0) {
     nodes_[--count_] = NodeRef();
+  }
 }
 
 }  // namespace pmemfs::core

@@ -20,10 +20,12 @@ void mark_synced(Context& c, BackingName name) {
   const NodeRef node = c.nodes.get(name.ino);
   const std::unique_lock lock(node->lock);
   auto inode = read_inode(c, *node);
-  if (!inode || inode->generation.load() != name.gen || inode->nlink.load() == 0)
+  if (!inode || inode->generation.load() != name.gen || inode->nlink.load() == 0) {
     return;
-  if (has_flag(*inode, format::kInodeSynced))
+  }
+  if (has_flag(*inode, format::kInodeSynced)) {
     return;
+  }
   set_flag(*inode, format::kInodeSynced, true);
   (void)commit_inode(c, *inode);
 }
@@ -33,8 +35,9 @@ bool proven_freed(Context& c, BackingName name) {
   const NodeRef node = c.nodes.get(name.ino);
   const std::shared_lock lock(node->lock);
   const auto inode = read_inode(c, *node);
-  if (inode.code() == ENOENT)
+  if (inode.code() == ENOENT) {
     return true;
+  }
   return inode.ok() && inode->generation.load() != name.gen;
 }
 
@@ -48,22 +51,26 @@ void free_orphan_inodes(Context& c) {
 }
 
 void collect_orphan_files(Context& c, std::uint64_t first_new, bool table_trusted) {
-  if (!c.has_backing())
+  if (!c.has_backing()) {
     return;
+  }
   const auto ours = [&](BackingName name) {
-    if (name.gen >= first_new || !proven_freed(c, name))
+    if (name.gen >= first_new || !proven_freed(c, name)) {
       return;
+    }
     const Status gone = table_trusted ? c.backing->unlink(name) : Status(Error(EPERM));
-    if (!gone && gone.code() != ENOENT)
+    if (!gone && gone.code() != ENOENT) {
       c.orphans_kept++;
+    }
   };
   const auto foreign = [&](const std::string& name) {
     c.orphans_kept++;
     base::log::warn("'{}' in the data directory is not ours; left alone", name);
   };
   const Status walked = c.backing->for_each(ours, foreign);
-  if (!walked)
+  if (!walked) {
     base::log::warn("the data directory could not be read: error {}", walked.code());
+  }
   if (c.orphans_kept != 0) {
     base::log::warn("{} host files belong to no inode and were kept; run fsck.pmemfs",
                     c.orphans_kept.load());
@@ -71,8 +78,9 @@ void collect_orphan_files(Context& c, std::uint64_t first_new, bool table_truste
 }
 
 Status sync_host(Context& c) {
-  if (!c.has_backing() || c.read_only())
+  if (!c.has_backing() || c.read_only()) {
     return {};
+  }
   std::vector<BackingName> created;
   {
     const std::lock_guard lock(c.unsynced_mutex);
@@ -84,8 +92,9 @@ Status sync_host(Context& c) {
     c.unsynced.insert(c.unsynced.end(), created.begin(), created.end());
     return synced;
   }
-  for (const BackingName& name : created)
+  for (const BackingName& name : created) {
     mark_synced(c, name);
+  }
   return {};
 }
 
@@ -105,8 +114,9 @@ void Syncer::trim_memory() {
   constexpr std::uint64_t kMany = 4096;
   const std::uint64_t present = c_.nodes.size();
   most_nodes_ = std::max(most_nodes_, present);
-  if (most_nodes_ < kMany || present > most_nodes_ / 2)
+  if (most_nodes_ < kMany || present > most_nodes_ / 2) {
     return;
+  }
   ::malloc_trim(0);
   most_nodes_ = present;
 }
@@ -120,8 +130,9 @@ void Syncer::run() {
       const std::lock_guard unsynced(c_.unsynced_mutex);
       pending = !c_.unsynced.empty();
     }
-    if (pending)
+    if (pending) {
       (void)sync_host(c_);
+    }
     drop_indexes(c_, c_.options.directory_index_bytes);
     trim_memory();
     lock.lock();

@@ -28,8 +28,9 @@ Result<InodeNo> parent_of(Context& c, InodeNo dir) {
   const NodeRef node = c.nodes.get(dir);
   const std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
-  if (!is_directory(inode))
+  if (!is_directory(inode)) {
     return Error(ENOTDIR);
+  }
   return InodeNo(inode.parent.load());
 }
 
@@ -44,10 +45,12 @@ Result<NodeRef> find_child(Context& c, InodeNo dir, std::string_view name) {
 }  // namespace
 
 Result<Attributes> lookup(Context& c, InodeNo dir, std::string_view name) {
-  if (name.size() > format::kMaxName)
+  if (name.size() > format::kMaxName) {
     return Error(ENAMETOOLONG);
-  if (name == ".")
+  }
+  if (name == ".") {
     return lookup_self(c, dir);
+  }
   if (name == "..") {
     PMEMFS_TRY(const InodeNo parent, parent_of(c, dir));
     return lookup_self(c, parent);
@@ -55,18 +58,21 @@ Result<Attributes> lookup(Context& c, InodeNo dir, std::string_view name) {
   PMEMFS_TRY(const NodeRef child, find_child(c, dir, name));
   const std::shared_lock lock(child->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *child));
-  if (inode.nlink.load() == 0)
+  if (inode.nlink.load() == 0) {
     return Error(ENOENT);
+  }
   PMEMFS_TRY(const Attributes found, attributes(c, *child, inode));
   c.nodes.add_lookup(*child);
   return found;
 }
 
 Status check_new_name(std::string_view name) {
-  if (name.size() > format::kMaxName)
+  if (name.size() > format::kMaxName) {
     return Error(ENAMETOOLONG);
-  if (name == "." || name == "..")
+  }
+  if (name == "." || name == "..") {
     return Error(EEXIST);
+  }
   if (name.empty() || name.find('/') != std::string_view::npos ||
       name.find('\0') != std::string_view::npos) {
     return Error(EINVAL);
@@ -104,8 +110,9 @@ Result<LockedEntry> lock_entry(Context& c, LockSet& locks, InodeNo dir, std::str
       locks.relock();
       NodeRef again;
       const Status found = read_entry(c, e, name, &again);
-      if (!found)
+      if (!found) {
         return found.error();
+      }
       if (e.child != expected) {
         locks.unlock();  // before `again` lets go of its pin
         continue;
@@ -154,8 +161,9 @@ static Status remove_entry(Context& c, LockSet& locks, LockedEntry& e, std::uint
   const std::size_t before = e.dir->directory->memory_bytes();
   PMEMFS_CHECK(e.dir->directory->remove(change, e.dir_inode, e.entry));
   touch_directory(e.dir_inode);
-  if (is_directory(e.inode))
+  if (is_directory(e.inode)) {
     e.dir_inode.nlink.store(e.dir_inode.nlink.load() - 1);
+  }
   change.put_inode(e.dir_inode);
   auto freed = drop_link(c, change, *e.child, e.inode, links);
   const Status done = freed ? change.commit() : Status(freed.error());
@@ -171,34 +179,42 @@ static Status remove_entry(Context& c, LockSet& locks, LockedEntry& e, std::uint
 }
 
 Status unlink(Context& c, InodeNo dir, std::string_view name) {
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
+  }
   LockSet locks;
   PMEMFS_TRY(LockedEntry e, lock_entry(c, locks, dir, name));
-  if (is_directory(e.inode))
+  if (is_directory(e.inode)) {
     return Error(EISDIR);
+  }
   return remove_entry(c, locks, e, 1);
 }
 
 Status rmdir(Context& c, InodeNo dir, std::string_view name) {
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
-  if (name == ".")
+  }
+  if (name == ".") {
     return Error(EINVAL);
-  if (name == "..")
+  }
+  if (name == "..") {
     return Error(ENOTEMPTY);
+  }
   LockSet locks;
   PMEMFS_TRY(LockedEntry e, lock_entry(c, locks, dir, name));
-  if (!is_directory(e.inode))
+  if (!is_directory(e.inode)) {
     return Error(ENOTDIR);
-  if (e.inode.entries.load() != 0)
+  }
+  if (e.inode.entries.load() != 0) {
     return Error(ENOTEMPTY);
+  }
   return remove_entry(c, locks, e, e.inode.nlink.load());
 }
 
 Status sync_before_replacing(Context& c, Node& incoming, InodeRecord& inode) {
-  if (!is_regular(inode) || !c.has_backing())
+  if (!is_regular(inode) || !c.has_backing()) {
     return {};
+  }
   PMEMFS_TRY(const backing_data::File file, backing_data::open(c, incoming, inode));
   PMEMFS_CHECK(c.backing->sync_file(file.fd()));
   PMEMFS_CHECK(c.backing->sync_parent(backing_name(inode)));
@@ -207,8 +223,9 @@ Status sync_before_replacing(Context& c, Node& incoming, InodeRecord& inode) {
 }
 
 Result<Attributes> link(Context& c, InodeNo ino, InodeNo dir, std::string_view name) {
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
+  }
   PMEMFS_CHECK(check_new_name(name));
   NodeRef dir_ref = c.nodes.get(dir);
   NodeRef node_ref = c.nodes.get(ino);
@@ -220,12 +237,15 @@ Result<Attributes> link(Context& c, InodeNo ino, InodeNo dir, std::string_view n
   locks.lock();
   PMEMFS_TRY(InodeRecord dir_inode, open_directory(c, parent));
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
-  if (is_directory(inode))
+  if (is_directory(inode)) {
     return Error(EPERM);
-  if (inode.nlink.load() >= format::kMaxLinks)
+  }
+  if (inode.nlink.load() >= format::kMaxLinks) {
     return Error(EMLINK);
-  if (parent.directory->find(name).ok())
+  }
+  if (parent.directory->find(name).ok()) {
     return Error(EEXIST);
+  }
   store::Change change(*c.store);
   const std::size_t before = parent.directory->memory_bytes();
   PMEMFS_CHECK(parent.directory->insert(change, dir_inode, name, ino,
@@ -250,20 +270,24 @@ Result<std::string> readlink(Context& c, InodeNo ino) {
   const NodeRef node = c.nodes.get(ino);
   const std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
-  if (!S_ISLNK(inode.mode.load()))
+  if (!S_ISLNK(inode.mode.load())) {
     return Error(EINVAL);
+  }
   const std::uint64_t size = inode.size.load();
-  if (size > format::kMaxSymlink)
+  if (size > format::kMaxSymlink) {
     return Error(EUCLEAN);
+  }
   if (has_flag(inode, format::kInodeInlineTarget)) {
-    if (size > format::kInlineTarget)
+    if (size > format::kInlineTarget) {
       return Error(EUCLEAN);
+    }
     return std::string(inode.target, static_cast<std::size_t>(size));
   }
   PMEMFS_TRY(const auto bytes, store::read_blob(*c.store, ino, inode.generation.load(),
                                                 BlockNo(inode.data.load()), format::kMaxSymlink));
-  if (bytes.size() != size)
+  if (bytes.size() != size) {
     return Error(EUCLEAN);
+  }
   return std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 

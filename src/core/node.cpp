@@ -5,16 +5,18 @@
 namespace pmemfs::core {
 
 NodeRef::~NodeRef() {
-  if (node_ != nullptr)
+  if (node_ != nullptr) {
     table_->unpin(node_);
+  }
 }
 
 NodeRef NodeTable::get(InodeNo ino) {
   Shard& s = shard(ino);
   const std::lock_guard guard(s.mutex);
   std::unique_ptr<Node>& slot = s.nodes[ino];
-  if (!slot)
+  if (!slot) {
     slot = std::make_unique<Node>(ino);
+  }
   slot->pins++;
   return {this, slot.get()};
 }
@@ -23,8 +25,9 @@ NodeRef NodeTable::get_if_held(InodeNo ino) {
   Shard& s = shard(ino);
   const std::lock_guard guard(s.mutex);
   const auto found = s.nodes.find(ino);
-  if (found == s.nodes.end())
+  if (found == s.nodes.end()) {
     return {};
+  }
   found->second->pins++;
   return {this, found->second.get()};
 }
@@ -38,8 +41,9 @@ void NodeTable::forget(InodeNo ino, std::uint64_t count) {
   Shard& s = shard(ino);
   std::unique_lock guard(s.mutex);
   const auto found = s.nodes.find(ino);
-  if (found == s.nodes.end())
+  if (found == s.nodes.end()) {
     return;
+  }
   Node* node = found->second.get();
   node->lookups -= std::min(count, node->lookups);
   node->pins++;
@@ -65,8 +69,9 @@ std::vector<NodeRef> NodeTable::collect(const std::function<bool(const Node&)>& 
   for (Shard& s : shards_) {
     const std::lock_guard guard(s.mutex);
     for (auto& [ino, node] : s.nodes) {
-      if (!want(*node))
+      if (!want(*node)) {
         continue;
+      }
       node->pins++;
       found.emplace_back(this, node.get());
     }
@@ -94,8 +99,9 @@ void NodeTable::drop_pin(Shard& s, std::unique_lock<std::mutex>& guard, Node* no
     reap_(*node);
     guard.lock();
   }
-  if (--node->pins != 0 || node->lookups != 0)
+  if (--node->pins != 0 || node->lookups != 0) {
     return;
+  }
   leaves_(*node);
   s.nodes.erase(node->ino);
 }

@@ -32,8 +32,9 @@ Status free_everything(store::Change& change, const InodeRecord& inode) {
 }
 
 void drop_host_file(Context& c, const InodeRecord& inode) {
-  if (!is_regular(inode) || !c.has_backing())
+  if (!is_regular(inode) || !c.has_backing()) {
     return;
+  }
   c.hooks.drop_backing(InodeNo(inode.ino.load()));
   const Status gone = c.backing->unlink(backing_name(inode));
   if (!gone && gone.code() != ENOENT) {
@@ -46,8 +47,9 @@ void reap(Context& c, Node& node) {
   std::unique_lock lock(node.lock);
   node.unlinked = false;
   auto inode = read_inode(c, node);
-  if (!inode || inode->nlink.load() != 0)
+  if (!inode || inode->nlink.load() != 0) {
     return;
+  }
   const Status freed = free_inode(c, *inode);
   if (!freed) {
     base::log::error("inode {}: not freed, error {}; the next mount tries again", node.ino.value,

@@ -76,17 +76,21 @@ Result<std::vector<InodeNo>> Rename::ancestors_of(InodeNo dir) {
   const std::uint64_t most = c_.store->space().inodes_used + 1;
   for (InodeNo at = dir;;) {
     chain.push_back(at);
-    if (at == kRootInode)
+    if (at == kRootInode) {
       return chain;
-    if (chain.size() > most)
+    }
+    if (chain.size() > most) {
       return Error(EUCLEAN);
+    }
     const NodeRef node = c_.nodes.get(at);
     const std::shared_lock lock(node->lock);
     PMEMFS_TRY(const InodeRecord inode, read_inode(c_, *node));
-    if (!is_directory(inode))
+    if (!is_directory(inode)) {
       return Error(ENOTDIR);
-    if (inode.nlink.load() == 0)
+    }
+    if (inode.nlink.load() == 0) {
       return Error(ENOENT);
+    }
     at = InodeNo(inode.parent.load());
   }
 }
@@ -99,10 +103,12 @@ Status Rename::find_both(NodeRef* old_child, NodeRef* new_child) {
   PMEMFS_TRY(old_.entry, old_.dir->directory->find(old_.name));
   *old_child = c_.nodes.get(old_.entry.ino);
   const auto target = new_.dir->directory->find(new_.name);
-  if (target)
+  if (target) {
     *new_child = c_.nodes.get(target->ino);
-  if (!target && target.code() != ENOENT)
+  }
+  if (!target && target.code() != ENOENT) {
     return target.error();
+  }
   return {};
 }
 
@@ -115,17 +121,20 @@ Result<bool> Rename::lock_children() {
   new_.child = new_child.get();
   const bool got_old = locks_.try_add(std::move(old_child));
   const bool got_new = !new_child || locks_.try_add(std::move(new_child));
-  if (got_old && got_new)
+  if (got_old && got_new) {
     return true;
+  }
   locks_.relock();
   NodeRef old_again;
   NodeRef new_again;
   const Status found = find_both(&old_again, &new_again);
   const bool same = old_again.get() == old_.child && new_again.get() == new_.child;
-  if (!found || !same)
+  if (!found || !same) {
     locks_.unlock();  // before the pins of this round go
-  if (!found)
+  }
+  if (!found) {
     return found.error();
+  }
   return same;
 }
 
@@ -142,8 +151,9 @@ Status Rename::lock_all(InodeNo from, InodeNo to) {
     locks_.add(std::move(to_ref));
     locks_.lock();
     PMEMFS_TRY(const bool locked, lock_children());
-    if (!locked)
+    if (!locked) {
       continue;
+    }
     PMEMFS_TRY(old_.inode, read_inode(c_, *old_.child));
     if (new_.child != nullptr) {
       PMEMFS_TRY(new_.inode, read_inode(c_, *new_.child));
@@ -153,16 +163,21 @@ Status Rename::lock_all(InodeNo from, InodeNo to) {
 }
 
 Status Rename::check_target() const {
-  if ((flags_ & RENAME_NOREPLACE) != 0)
+  if ((flags_ & RENAME_NOREPLACE) != 0) {
     return Error(EEXIST);
-  if (exchange())
+  }
+  if (exchange()) {
     return {};
-  if (is_directory(old_.inode) && !is_directory(new_.inode))
+  }
+  if (is_directory(old_.inode) && !is_directory(new_.inode)) {
     return Error(ENOTDIR);
-  if (!is_directory(old_.inode) && is_directory(new_.inode))
+  }
+  if (!is_directory(old_.inode) && is_directory(new_.inode)) {
     return Error(EISDIR);
-  if (is_directory(new_.inode) && new_.inode.entries.load() != 0)
+  }
+  if (is_directory(new_.inode) && new_.inode.entries.load() != 0) {
     return Error(ENOTEMPTY);
+  }
   return {};
 }
 
@@ -170,19 +185,23 @@ Status Rename::check() const {
   const auto above = [](const std::vector<InodeNo>& chain, const Node* node) {
     return node != nullptr && std::find(chain.begin(), chain.end(), node->ino) != chain.end();
   };
-  if (above(new_.ancestors, old_.child))
+  if (above(new_.ancestors, old_.child)) {
     return Error(EINVAL);
-  if (above(old_.ancestors, new_.child))
+  }
+  if (above(old_.ancestors, new_.child)) {
     return Error(exchange() ? EINVAL : ENOTEMPTY);
-  if (new_.child != nullptr)
+  }
+  if (new_.child != nullptr) {
     return check_target();
+  }
   return exchange() ? Status(Error(ENOENT)) : Status();
 }
 
 // Replace-sync: what takes the place of a synced file is on the host's media first.
 Status Rename::sync_hosts() {
-  if (new_.child == nullptr)
+  if (new_.child == nullptr) {
     return {};
+  }
   const auto last_synced = [](const InodeRecord& i) {
     return is_regular(i) && has_flag(i, format::kInodeSynced);
   };
@@ -197,8 +216,9 @@ Status Rename::sync_hosts() {
 
 // A directory that moves takes its ".." along: one link from the old parent to the new.
 void Rename::move_parent(Side& side, Side& destination) {
-  if (!is_directory(side.inode) || one_directory())
+  if (!is_directory(side.inode) || one_directory()) {
     return;
+  }
   side.inode.parent.store(destination.dir->ino.value);
   side.dir_inode->nlink.store(side.dir_inode->nlink.load() - 1);
   destination.dir_inode->nlink.store(destination.dir_inode->nlink.load() + 1);
@@ -227,11 +247,13 @@ Status Rename::move_name() {
     PMEMFS_CHECK(old_.dir->directory->remove(change_, *old_.dir_inode, old_.entry));
   }
   move_parent(old_, new_);
-  if (new_.child == nullptr)
+  if (new_.child == nullptr) {
     return {};
+  }
   const bool directory = is_directory(new_.inode);
-  if (directory)
+  if (directory) {
     new_.dir_inode->nlink.store(new_.dir_inode->nlink.load() - 1);
+  }
   PMEMFS_TRY(target_freed_, drop_link(c_, change_, *new_.child, new_.inode,
                                       directory ? new_.inode.nlink.load() : 1));
   return {};
@@ -255,8 +277,9 @@ Status Rename::commit() {
   store::set_ctime(old_.inode, now());
   change_.put_inode(old_.inode);
   change_.put_inode(*old_.dir_inode);
-  if (!one_directory())
+  if (!one_directory()) {
     change_.put_inode(*new_.dir_inode);
+  }
   return change_.commit();
 }
 
@@ -270,33 +293,40 @@ Status Rename::run(InodeNo from, std::string_view name, InodeNo to, std::string_
   }
   PMEMFS_CHECK(lock_all(from, to));
   PMEMFS_CHECK(check());
-  if (old_.child == new_.child)
+  if (old_.child == new_.child) {
     return {};
+  }
   PMEMFS_CHECK(sync_hosts());
   const std::size_t before = old_.dir->directory->memory_bytes();
   const std::size_t new_before = new_.dir->directory->memory_bytes();
   Status done = exchange() ? swap_names() : move_name();
-  if (done)
+  if (done) {
     done = commit();
+  }
   if (!done) {
     discard_index(c_, *old_.dir);
     discard_index(c_, *new_.dir);
-    if (whiteout_lock_)
+    if (whiteout_lock_) {
       whiteout_lock_.unlock();
+    }
     locks_.unlock();
     return done;
   }
   index_changed(c_, *old_.dir, before);
-  if (!one_directory())
+  if (!one_directory()) {
     index_changed(c_, *new_.dir, new_before);
+  }
   const bool replaced = new_.child != nullptr && !exchange();
-  if (replaced)
+  if (replaced) {
     settle_removed(c_, *new_.child, new_.inode, target_freed_);
-  if (whiteout_lock_)
+  }
+  if (whiteout_lock_) {
     whiteout_lock_.unlock();
+  }
   locks_.unlock();
-  if (replaced)
+  if (replaced) {
     settle_host(c_, new_.inode, target_freed_);
+  }
   return {};
 }
 
@@ -305,12 +335,15 @@ Status Rename::run(InodeNo from, std::string_view name, InodeNo to, std::string_
 Status rename(Context& c, const Caller& caller, InodeNo from, std::string_view name, InodeNo to,
               std::string_view new_name, unsigned flags) {
   constexpr unsigned kKnown = RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT;
-  if (c.read_only())
+  if (c.read_only()) {
     return Error(EROFS);
-  if ((flags & ~kKnown) != 0)
+  }
+  if ((flags & ~kKnown) != 0) {
     return Error(EINVAL);
-  if ((flags & RENAME_EXCHANGE) != 0 && flags != RENAME_EXCHANGE)
+  }
+  if ((flags & RENAME_EXCHANGE) != 0 && flags != RENAME_EXCHANGE) {
     return Error(EINVAL);
+  }
   PMEMFS_CHECK(check_new_name(new_name));
   return Rename(c, caller, flags).run(from, name, to, new_name);
 }

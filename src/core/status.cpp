@@ -31,8 +31,9 @@ class PathFinder {
  private:
   void take(InodeNo ino, const std::string& path) {
     const auto found = wanted_.find(ino);
-    if (found == wanted_.end())
+    if (found == wanted_.end()) {
       return;
+    }
     found->second->path = path;
     wanted_.erase(found);
   }
@@ -40,18 +41,21 @@ class PathFinder {
   void walk(InodeNo dir, const std::string& path) {
     const NodeRef node = c_.nodes.get(dir);
     const auto lock = lock_directory(c_, *node);
-    if (!lock)
+    if (!lock) {
       return;
+    }
     std::uint64_t position = 0;
     for (;;) {
       const auto entry = node->directory->next(position);
-      if (!entry || !*entry)
+      if (!entry || !*entry) {
         return;
+      }
       position = (*entry)->position + 1;
       std::string child = path + (path == "/" ? "" : "/") + std::string((*entry)->name);
       take((*entry)->ino, child);
-      if ((*entry)->type == DT_DIR)
+      if ((*entry)->type == DT_DIR) {
         pending_.emplace_back((*entry)->ino, std::move(child));
+      }
     }
   }
 
@@ -117,8 +121,9 @@ Result<std::vector<DurableFile>> durable_files(Context& c) {
       },
       [](InodeNo) {}));
   std::unordered_map<InodeNo, DurableFile*> wanted;
-  for (DurableFile& f : files)
+  for (DurableFile& f : files) {
     wanted.emplace(f.ino, &f);
+  }
   PathFinder(c, std::move(wanted)).run();
   return files;
 }

@@ -13,19 +13,22 @@ namespace {
 enum class Kind : std::uint8_t { kPlain, kAcl, kNameless, kUnsupported };
 
 Kind kind_of(std::string_view name) {
-  if (name == kAclAccess || name == kAclDefault)
+  if (name == kAclAccess || name == kAclDefault) {
     return Kind::kAcl;
+  }
   for (const std::string_view space : {"user.", "trusted.", "security."}) {
-    if (name.starts_with(space))
+    if (name.starts_with(space)) {
       return name.size() > space.size() ? Kind::kPlain : Kind::kNameless;
+    }
   }
   return Kind::kUnsupported;
 }
 
 // EINVAL for a namespace without a name, as local filesystems; EOPNOTSUPP without a namespace.
 Status check(Kind kind) {
-  if (kind == Kind::kNameless)
+  if (kind == Kind::kNameless) {
     return Error(EINVAL);
+  }
   return kind == Kind::kUnsupported ? Status(Error(EOPNOTSUPP)) : Status();
 }
 
@@ -35,12 +38,14 @@ Status put_acl(store::Change& change, InodeRecord& inode, std::string_view name,
   PMEMFS_TRY(const Acl acl, Acl::parse(value));
   const bool empty = acl.serialize().size() <= sizeof(std::uint32_t);
   const bool access = name == kAclAccess;
-  if (!access && !is_directory(inode))
+  if (!access && !is_directory(inode)) {
     return empty ? Status() : Status(Error(EACCES));
+  }
   if (access && !empty) {
     inode.mode.store((inode.mode.load() & ~0777U) | acl.mode_bits());
-    if (kill_sgid)
+    if (kill_sgid) {
       inode.mode.store(inode.mode.load() & ~static_cast<std::uint32_t>(S_ISGID));
+    }
   }
   if (empty || (access && acl.minimal())) {
     const Status removed = store::remove_xattr(change, inode, name);
@@ -67,8 +72,9 @@ Result<std::vector<std::byte>> getxattr(Context& c, InodeNo ino, std::string_vie
   const NodeRef node = c.nodes.get(ino);
   const std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
-  if (inode.xattrs.load() == 0)
+  if (inode.xattrs.load() == 0) {
     return Error(ENODATA);
+  }
   return store::get_xattr(*c.store, inode, name);
 }
 
@@ -86,12 +92,15 @@ Result<std::vector<std::string>> listxattr(Context& c, const Caller& caller, Ino
 Status setxattr(Context& c, const Caller& caller, InodeNo ino, std::string_view name,
                 std::span<const std::byte> value, int flags, bool kill_sgid) {
   const OwnName own = own_name(name);
-  if (own == OwnName::kDurable)
+  if (own == OwnName::kDurable) {
     return set_durable(c, caller, ino, value, flags);
-  if (own != OwnName::kNone)
+  }
+  if (own != OwnName::kNone) {
     return Error(EOPNOTSUPP);
-  if (c.read_only())
+  }
+  if (c.read_only()) {
     return Error(EROFS);
+  }
   const Kind kind = kind_of(name);
   PMEMFS_CHECK(check(kind));
   const NodeRef node = c.nodes.get(ino);
@@ -105,12 +114,15 @@ Status setxattr(Context& c, const Caller& caller, InodeNo ino, std::string_view 
 
 Status removexattr(Context& c, const Caller& caller, InodeNo ino, std::string_view name) {
   const OwnName own = own_name(name);
-  if (own == OwnName::kDurable)
+  if (own == OwnName::kDurable) {
     return clear_durable(c, caller, ino);
-  if (own != OwnName::kNone)
+  }
+  if (own != OwnName::kNone) {
     return Error(EOPNOTSUPP);
-  if (c.read_only())
+  }
+  if (c.read_only()) {
     return Error(EROFS);
+  }
   const Kind kind = kind_of(name);
   PMEMFS_CHECK(check(kind));
   const NodeRef node = c.nodes.get(ino);
@@ -118,8 +130,9 @@ Status removexattr(Context& c, const Caller& caller, InodeNo ino, std::string_vi
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
   store::Change change(*c.store);
   const Status removed = store::remove_xattr(change, inode, name);
-  if (removed.code() == ENODATA && kind == Kind::kAcl)
+  if (removed.code() == ENODATA && kind == Kind::kAcl) {
     return {};  // as local filesystems
+  }
   PMEMFS_CHECK(removed);
   return commit_changed(change, inode);
 }
