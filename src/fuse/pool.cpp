@@ -123,6 +123,10 @@ Result<WorkerPool::End> WorkerPool::run(const std::function<void()>& on_ready) {
       housekeeping();
     }
   }
+  unwatched_.store(true);
+  if (readers_.load() == 0) {
+    call_reader();
+  }
   if (const int error = error_.load(); error != 0) {
     return Error(error);
   }
@@ -244,7 +248,7 @@ void WorkerPool::serve(Worker& worker, const Received& received) {
   const Request request(worker.buffers.request().first(received.size));
   worker.buffers.used(received.size);
   if (readers_.fetch_sub(1) == 1) {
-    if (request.may_take_long()) {
+    if (request.may_take_long() || unwatched_.load()) {
       call_reader();
     } else {
       watch();

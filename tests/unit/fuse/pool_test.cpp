@@ -57,10 +57,16 @@ class Rig {
     main_ = std::thread([this] { end_ = pool_->run({}); });
   }
   ~Rig() {
-    pool_->stop();
-    main_.join();
-    CHECK((end_.ok() && *end_ == WorkerPool::End::kStopped));
+    stop();
     pool_->shut_down(0ms);
+  }
+  // run() returns, the threads still serve.
+  void stop() {
+    if (main_.joinable()) {
+      pool_->stop();
+      main_.join();
+      CHECK((end_.ok() && *end_ == WorkerPool::End::kStopped));
+    }
   }
 
   void send(std::uint32_t opcode) {
@@ -129,6 +135,34 @@ TEST_CASE("a request that waits for another one does not keep it from being serv
       CHECK(rig.served(2));
       CHECK(met);
     }
+  }
+}
+
+TEST_CASE("the same while the filesystem is being unmounted, when run() has returned") {
+  for (const bool sent_before : {true, false}) {
+    INFO((sent_before ? "sent before it returned" : "sent later"));
+    Gathering both(2);
+    std::atomic<int> inside{0};
+    std::atomic<bool> met{true};
+    Rig rig({.least = 1, .most = 4}, [&](std::uint32_t) {
+      ++inside;
+      if (!both.join()) {
+        met = false;
+      }
+    });
+    if (sent_before) {
+      rig.send(FUSE_LOOKUP);
+      while (inside == 0) {
+        std::this_thread::yield();
+      }
+    }
+    rig.stop();
+    if (!sent_before) {
+      rig.send(FUSE_LOOKUP);
+    }
+    rig.send(FUSE_GETATTR);
+    CHECK(rig.served(2));
+    CHECK(met);
   }
 }
 
