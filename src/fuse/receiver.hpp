@@ -38,9 +38,9 @@ class SpinPolicy {
 
  private:
   static constexpr std::uint32_t kLeastNeeded = 4;
-  static constexpr std::uint32_t kMostNeeded = 1024;
+  static constexpr std::uint32_t kMostNeeded = 256;
   static constexpr std::uint32_t kGoodStreak = 64;  // requests caught in a row
-  static constexpr int kSleepFactor = 2;  // a gap that includes a wake-up is that much longer
+  static constexpr int kSleepFactor = 5;  // a gap that includes wake-ups of both sides is longer
 
   Duration window_;
   std::atomic<bool> hot_{false};
