@@ -123,7 +123,8 @@ Result<WorkerPool::End> WorkerPool::run(const std::function<void()>& on_ready) {
       housekeeping();
     }
   }
-  unwatched_.store(true);
+  // Nobody looks after the only reader from here on. Those who see stop_ call the next one
+  // themselves (serve()); one that did not is seen here.
   if (readers_.load() == 0) {
     call_reader();
   }
@@ -248,7 +249,7 @@ void WorkerPool::serve(Worker& worker, const Received& received) {
   const Request request(worker.buffers.request().first(received.size));
   worker.buffers.used(received.size);
   if (readers_.fetch_sub(1) == 1) {
-    if (request.may_take_long() || unwatched_.load()) {
+    if (request.may_take_long() || stop_.load()) {
       call_reader();
     } else {
       watch();

@@ -80,16 +80,15 @@ class WorkerPool {
   std::unique_ptr<Poller> poller_;
   Staffing staffing_;
 
-  std::atomic<bool> stop_{false};       // stop() was called
-  std::atomic<bool> leaving_{false};    // workers leave
-  std::atomic<bool> resting_{false};    // workers give memory back, surplus ones leave
-  std::atomic<bool> gone_{false};       // the connection ended
-  std::atomic<int> error_{0};           // it ended with this errno
-  std::atomic<bool> upkeep_{false};     // there is something to give back later
-  std::atomic<bool> watched_{false};    // run() looks whether the only reader is held up
-  std::atomic<bool> unwatched_{false};  // it has returned: somebody always reads
-  std::atomic<unsigned> total_{0};      // threads that have not decided to leave
-  std::atomic<unsigned> readers_{0};    // of these, how many wait for a request
+  std::atomic<bool> stop_{false};     // stop() was called
+  std::atomic<bool> leaving_{false};  // workers leave
+  std::atomic<bool> resting_{false};  // workers give memory back, surplus ones leave
+  std::atomic<bool> gone_{false};     // the connection ended
+  std::atomic<int> error_{0};         // it ended with this errno
+  std::atomic<bool> upkeep_{false};   // there is something to give back later
+  std::atomic<bool> watched_{false};  // run() looks whether the only reader is held up
+  std::atomic<unsigned> total_{0};    // threads that have not decided to leave
+  std::atomic<unsigned> readers_{0};  // of these, how many wait for a request
   std::atomic<std::uint64_t> served_{0};
 
   // Of run() alone.

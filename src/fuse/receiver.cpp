@@ -107,29 +107,23 @@ Received Poller::spin(std::span<std::byte> buffer) {
   }
 }
 
-void Poller::slept(std::int64_t now) {
-  policy_.slept(SpinPolicy::Duration(now - answered_at_.load(std::memory_order_relaxed)));
-}
-
-Received Receiver::wait(std::span<std::byte> buffer, std::int64_t start) {
-  if (poller_ == nullptr) {
-    return read_once(*channel_, buffer);
-  }
-  poller_->answered(start);
-  if (const auto received = poller_->look(buffer)) {
-    return *received;
-  }
-  const Received received = read_once(*channel_, buffer);
-  if (received.kind == Kind::kRequest) {
-    poller_->slept(now());
-  }
-  return received;
+void Poller::slept(std::int64_t at) {
+  policy_.slept(SpinPolicy::Duration(at - answered_at_.load(std::memory_order_relaxed)));
 }
 
 Received Receiver::receive(std::span<std::byte> buffer) {
   const std::int64_t start = now();
-  Received received = wait(buffer, start);
-  received.waited = std::chrono::nanoseconds(now() - start);
+  std::optional<Received> caught;
+  if (poller_ != nullptr) {
+    poller_->answered(start);
+    caught = poller_->look(buffer);
+  }
+  Received received = caught ? *caught : read_once(*channel_, buffer);
+  const std::int64_t end = now();
+  if (poller_ != nullptr && !caught && received.kind == Kind::kRequest) {
+    poller_->slept(end);
+  }
+  received.waited = std::chrono::nanoseconds(end - start);
   return received;
 }
 

@@ -69,10 +69,10 @@ class Poller {
   // A request if one comes soon; nothing when it does not, or when another thread is looking
   // already.
   std::optional<Received> look(std::span<std::byte> buffer);
-  // The caller goes to wait for its next request, at this time of the steady clock.
-  void answered(std::int64_t now) { answered_at_.store(now, std::memory_order_relaxed); }
-  // The caller got one by sleeping.
-  void slept(std::int64_t now);
+  // The caller goes to wait for its next request; it got one by sleeping. `at`: nanoseconds of the
+  // steady clock.
+  void answered(std::int64_t at) { answered_at_.store(at, std::memory_order_relaxed); }
+  void slept(std::int64_t at);
 
  private:
   Received spin(std::span<std::byte> buffer);
@@ -94,8 +94,6 @@ class Receiver {
   Received receive(std::span<std::byte> buffer);
 
  private:
-  Received wait(std::span<std::byte> buffer, std::int64_t start);
-
   std::unique_ptr<Channel> own_;
   Channel* channel_;
   Poller* poller_;
