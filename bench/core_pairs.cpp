@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "pmemfs/filesystem.hpp"
-#include "store/store.hpp"
+#include "support/memory_filesystem.hpp"
 #include "support/memory_region.hpp"
 
 namespace pmemfs::bench {
@@ -117,19 +117,6 @@ void checked(const Status& status, const char* what) {
   }
 }
 
-std::unique_ptr<Filesystem> make_filesystem(Region& region) {
-  store::FormatOptions format;
-  format.kind = format::RegionKind::kFile;
-  format.uuid.fill(7);
-  checked(store::Store::format(region, format), "format");
-  store::OpenReport report;
-  FilesystemOptions options;
-  options.background = false;
-  return checked(
-      Filesystem::open(checked(store::Store::open(region, &report), "store"), nullptr, options),
-      "open");
-}
-
 // Which comes first: the kernel forgets after the unlink; an application that never looked forgets
 // before.
 enum class Order : std::uint8_t { kForgetFirst, kUnlinkFirst };
@@ -185,7 +172,7 @@ const char* name_of(Order order) {
 
 void time_order(Region& region, const std::string& what, std::uint64_t pairs, int rounds,
                 Order order) {
-  const auto fs = make_filesystem(region);
+  const auto fs = test::make_filesystem(region);
   const InodeNo dir = make_dir(*fs);
   run_pairs(*fs, dir, pairs / 10, order);  // warm
   std::vector<double> wall;
@@ -212,7 +199,7 @@ void count_order(Order order) {
   constexpr std::uint64_t kPairs = 10'000;
   const test::MemoryRegion memory(kRegionBytes);
   CountingRegion region(*memory, CountingRegion::Durability::kReal);
-  const auto fs = make_filesystem(region);
+  const auto fs = test::make_filesystem(region);
   const InodeNo dir = make_dir(*fs);
   run_pairs(*fs, dir, kPairs / 10, order);
   region.counts = {};

@@ -14,7 +14,7 @@
 
 #include "fuse/operations.hpp"
 #include "harness/catch.hpp"
-#include "store/store.hpp"
+#include "support/memory_filesystem.hpp"
 #include "support/memory_region.hpp"
 
 namespace pmemfs::fuse {
@@ -24,25 +24,11 @@ using namespace std::chrono_literals;
 
 constexpr auto kPatience = 30s;  // far beyond what is needed; a test that waits so long has failed
 
-std::unique_ptr<Filesystem> make_filesystem(Region& region) {
-  store::FormatOptions format;
-  format.kind = format::RegionKind::kFile;
-  format.uuid.fill(7);
-  REQUIRE(store::Store::format(region, format).ok());
-  auto store = store::Store::open(region, nullptr);
-  REQUIRE(store.ok());
-  FilesystemOptions options;
-  options.background = false;
-  auto fs = Filesystem::open(std::move(*store), nullptr, options);
-  REQUIRE(fs.ok());
-  return std::move(*fs);
-}
-
 // A pool that runs, and the other end of its device.
 class Rig {
  public:
   Rig(const WorkerPool::Options& options, std::function<void(std::uint32_t)> serve)
-      : region_(64ULL << 20U), fs_(make_filesystem(*region_)), edge_{*fs_, {}} {
+      : region_(64ULL << 20U), fs_(test::make_filesystem(*region_)), edge_{*fs_, {}} {
     std::array<int, 2> ends{};
     REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) == 0);
     kernel_ = base::UniqueFd(ends[0]);
