@@ -21,17 +21,6 @@ NodeRef NodeTable::get(InodeNo ino) {
   return {this, slot.get()};
 }
 
-NodeRef NodeTable::get_if_held(InodeNo ino) {
-  Shard& s = shard(ino);
-  const std::lock_guard guard(s.mutex);
-  const auto found = s.nodes.find(ino);
-  if (found == s.nodes.end()) {
-    return {};
-  }
-  found->second->pins++;
-  return {this, found->second.get()};
-}
-
 void NodeTable::add_lookup(Node& node) {
   const std::lock_guard guard(shard(node.ino).mutex);
   node.lookups++;

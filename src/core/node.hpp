@@ -88,7 +88,6 @@ class NodeTable {
   // The node of an inode number, made when it is not there. It says nothing about the inode: read
   // that under the node's lock.
   [[nodiscard]] NodeRef get(InodeNo ino);
-  [[nodiscard]] NodeRef get_if_held(InodeNo ino);
   // One more reference of the kernel's.
   void add_lookup(Node& node);
   void forget(InodeNo ino, std::uint64_t count);
