@@ -57,8 +57,8 @@ inline constexpr std::uint64_t kKnownIncompat = 0;
 
 enum class RegionKind : std::uint32_t { kDirectory = 1, kFile = 2, kDevdax = 3 };
 
-inline constexpr std::uint32_t kSbEmulated = 1U
-                                             << 0U;  // made with --emulate: not persistent memory
+// Made with --emulate: not persistent memory.
+inline constexpr std::uint32_t kSbEmulated = 1U << 0U;
 
 enum class RegionState : std::uint32_t {
   kClean = 1,  // unmounted in order; `snapshot` may be used
@@ -148,12 +148,10 @@ struct Extent {
 };
 inline constexpr std::uint32_t kExtentUnwritten = 1U << 0U;  // reads as zeros
 
-inline constexpr std::uint32_t kInodeDurable = 1U << 0U;  // pinned; on a directory: inherited
-inline constexpr std::uint32_t kInodeSynced =
-    1U << 1U;  // the backing file is known to the host's media
-inline constexpr std::uint32_t kInodeMtimeSet =
-    1U << 2U;  // mtime holds while the host's is host_mtime
-inline constexpr std::uint32_t kInodeAtimeSet = 1U << 3U;      // the same for atime
+inline constexpr std::uint32_t kInodeDurable = 1U << 0U;   // pinned; on a directory: inherited
+inline constexpr std::uint32_t kInodeSynced = 1U << 1U;    // the host's media know the backing file
+inline constexpr std::uint32_t kInodeMtimeSet = 1U << 2U;  // mtime holds while host's is host_mtime
+inline constexpr std::uint32_t kInodeAtimeSet = 1U << 3U;  // the same for atime
 inline constexpr std::uint32_t kInodeInlineTarget = 1U << 4U;  // symlink target lies in inline_data
 inline constexpr std::uint32_t kInlineExtents = 3;
 inline constexpr std::uint32_t kInlineTarget = 72;
@@ -218,10 +216,9 @@ struct ExtentBlock {
   ExtentSlot slots[kExtentSlots];
 };
 
-// --- Directory blocks: mapped by the directory's extents, block i at logical block i
-// -------------- 64 slots of 64 bytes; slot 0 is the header. An entry takes 1 to 5 slots in a row.
-// The readdir position of an entry is logical block × 64 + first slot, for as long as the entry
-// lives.
+// --- Directory blocks: mapped by the directory's extents, block i at logical block i ------------
+// 64 slots of 64 bytes; slot 0 is the header. An entry takes 1 to 5 slots in a row. The readdir
+// position of an entry is logical block × 64 + first slot, for as long as the entry lives.
 
 inline constexpr std::uint32_t kDirMagic = 0x31524450;  // "PDR1"
 inline constexpr std::uint32_t kDirSlots = 64;
@@ -249,8 +246,7 @@ struct Dentry {
   // the name follows, without a terminator
 };
 
-// --- Blobs: chains of blocks for xattrs and long symlink targets
-// ----------------------------------
+// --- Blobs: chains of blocks for xattrs and long symlink targets --------------------------------
 
 inline constexpr std::uint32_t kBlobMagic = 0x31424C50;  // "PLB1"
 inline constexpr std::uint32_t kBlobPayload = 4032;
@@ -277,10 +273,9 @@ struct XattrRecord {
 };
 inline constexpr std::uint32_t kXattrInlineMax = 1024;  // longer values get a blob of their own
 
-// --- Snapshot: what a scan of the inode table would find, left by a clean unmount
-// ----------------- In a run of free blocks; void from the first transaction on. Header, then
-// `free_runs` runs of free blocks and `free_inode_runs` runs of free inode numbers (both
-// SnapshotRun, ascending).
+// --- Snapshot: what a scan of the inode table would find, left by a clean unmount ---------------
+// In a run of free blocks; void from the first transaction on. Header, then `free_runs` runs of
+// free blocks and `free_inode_runs` runs of free inode numbers (both SnapshotRun, ascending).
 
 inline constexpr std::uint32_t kSnapshotMagic = 0x314E5350;  // "PSN1"
 

@@ -33,8 +33,8 @@ struct MountSpec {
   Kind kind = Kind::kDirectory;
   std::string options = "allow_other";
   std::string region_size = "64M";  // of a file region
-  std::string host_size =
-      {};  // of a tmpfs of its own to build the region on; empty: /dev/shm itself
+  // Of a tmpfs of its own to build the region on; empty: /dev/shm itself.
+  std::string host_size = {};
 };
 
 struct ProgramResult {
