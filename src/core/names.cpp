@@ -126,11 +126,11 @@ Result<LockedEntry> lock_entry(Context& c, LockSet& locks, InodeNo dir, std::str
 Result<bool> drop_link(Context& c, store::Change& change, Node& node, InodeRecord& inode,
                        std::uint32_t links) {
   inode.nlink.store(inode.nlink.load() - std::min(links, inode.nlink.load()));
-  store::set_ctime(inode, now());
   if (inode.nlink.load() == 0 && c.nodes.held_by_caller_alone(node)) {
     PMEMFS_CHECK(free_everything(change, inode));
     return true;
   }
+  store::set_ctime(inode, now());
   change.put_inode(inode);
   return false;
 }

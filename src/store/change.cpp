@@ -139,9 +139,9 @@ void Change::put_inode(format::Inode& inode) {
 }
 
 void Change::free_inode(const format::Inode& inode) {
-  format::Inode free{};
-  free.ino = inode.ino;
-  free.generation = inode.generation;
+  format::Inode free = inode;  // its other lines stay as they are: nothing to log
+  free.mode.store(0);
+  free.nlink.store(0);
   format::seal(free);
   log_inode(free);
 }

@@ -32,3 +32,17 @@ TEST_CASE("crc32c continues from any cut") {
     CHECK(crc32c(crc32c(0, kText.data(), cut), kText.data() + cut, kText.size() - cut) == whole);
   }
 }
+
+TEST_CASE("crc32c is one function, whichever way pieces of a length are taken") {
+  std::array<unsigned char, 700> bytes{};
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<unsigned char>(i * 131 + i / 7);
+  }
+  for (std::size_t size = 0; size <= bytes.size(); ++size) {
+    std::uint32_t byte_by_byte = 0;
+    for (std::size_t i = 0; i < size; ++i) {
+      byte_by_byte = crc32c(byte_by_byte, &bytes[i], 1);
+    }
+    CHECK(crc32c(0, bytes.data(), size) == byte_by_byte);
+  }
+}
