@@ -6,7 +6,7 @@ import statistics
 
 from targets import MANY, MANY_BOUND, WORKS
 
-COLUMNS = ("host", "passthrough_hp", "bindfs", "mergerfs")
+COLUMNS = ("host", "passthrough_hp", "bindfs", "mergerfs", "file_region")
 
 
 def per_operation(samples):

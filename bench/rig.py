@@ -145,6 +145,9 @@ class Pmemfs(Host):
         self.region, self.dir = self.base / "region", self.base / "mnt"
         self.dir.mkdir()
         self.mounted = False
+        self.format()
+
+    def format(self):
         run(self.program("mkfs.pmemfs"), "--emulate", "--quiet", self.region)
 
     def program(self, name):
@@ -178,6 +181,15 @@ class Pmemfs(Host):
 
     def counters(self):
         return {k: v for k, v in self.ctl("counters")["requests"].items() if v}
+
+
+class PmemfsFile(Pmemfs):
+    """A file region: the same edge over a core that asks no host, so that what is left is the kernel's. The floor."""
+
+    name, title = "file_region", "file region"
+
+    def format(self):
+        run(self.program("mkfs.pmemfs"), "--emulate", "--quiet", "--size=2G", self.region)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ class Work:
     fresh: bool = False
 
 
-FUSE = ("passthrough_hp", "bindfs", "mergerfs")
+FUSE = ("passthrough_hp", "bindfs", "mergerfs", "file_region")
 NAMES = {"passthrough_hp": 1.2, "bindfs": 2.0}
 HP = {"passthrough_hp": 1.0}
 

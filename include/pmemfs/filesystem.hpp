@@ -126,6 +126,9 @@ struct EdgeHooks {
   std::function<bool(InodeNo)> drop_backing = [](InodeNo) {
     return true;
   };
+  // The inode's link count is 0: its registration goes soon, whether or not handles use it.
+  std::function<void(InodeNo)> backing_unneeded = [](InodeNo) {
+  };
   std::function<void()> drop_all_idle_backing = [] {
   };
 };

@@ -120,7 +120,7 @@ void release(Context& c, HandleId id) {
     sync_truncated(c, node);
   }
   if (node.unlinked) {
-    (void)c.hooks.drop_backing(node.ino);
+    c.hooks.backing_unneeded(node.ino);
   }
 }
 

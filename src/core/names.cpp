@@ -151,7 +151,7 @@ void settle_host(Context& c, const InodeRecord& inode, bool freed) {
   if (freed) {
     drop_host_file(c, inode);
   } else if (is_regular(inode) && inode.nlink.load() == 0 && c.has_backing()) {
-    (void)c.hooks.drop_backing(InodeNo(inode.ino.load()));
+    c.hooks.backing_unneeded(InodeNo(inode.ino.load()));
   }
 }
 

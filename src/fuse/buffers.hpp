@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <span>
 
+#include "fuse/afterwork.hpp"
 #include "fuse/request.hpp"
 #include "pmemfs/result.hpp"
 
@@ -44,7 +45,8 @@ class Buffers {
 // What the serving thread is at. Operations find here what libfuse does not pass on.
 struct ThreadContext {
   Request request;
-  Buffers* buffers = nullptr;  // set while a worker serves
+  Buffers* buffers = nullptr;      // set while a worker serves
+  Afterwork* afterwork = nullptr;  // the same
 };
 [[nodiscard]] ThreadContext& this_thread();
 

@@ -1,6 +1,7 @@
 // LOOKUP, FORGET and what makes, moves and removes names.
 #include <span>
 
+#include "fuse/buffers.hpp"
 #include "fuse/operations.hpp"
 #include "fuse/reply.hpp"
 
@@ -17,13 +18,13 @@ void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
 }
 
 void forget(fuse_req_t req, fuse_ino_t ino, std::uint64_t count) {
-  forget_inode(edge_of(req), InodeNo(ino), count);
+  this_thread().afterwork->add({InodeNo(ino), count});
   fuse_reply_none(req);
 }
 
 void forget_multi(fuse_req_t req, std::size_t count, fuse_forget_data* forgets) {
   for (const fuse_forget_data& one : std::span(forgets, count)) {
-    forget_inode(edge_of(req), InodeNo(one.ino), one.nlookup);
+    this_thread().afterwork->add({InodeNo(one.ino), one.nlookup});
   }
   fuse_reply_none(req);
 }

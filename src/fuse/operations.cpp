@@ -1,5 +1,6 @@
 #include "fuse/operations.hpp"
 
+#include "fuse/buffers.hpp"
 #include "fuse/reply.hpp"
 
 namespace pmemfs::fuse {
@@ -18,6 +19,22 @@ void forget_inode(Edge& edge, InodeNo ino, std::uint64_t count) {
     guarded_void([&] { edge.passthrough->drop(ino); });
   }
   guarded_void([&] { edge.fs.forget(ino, count); });
+}
+
+void drop_later(PassthroughRegistry& registry, InodeNo ino) {
+  if (Afterwork* afterwork = this_thread().afterwork) {
+    afterwork->add({ino, 0});
+  } else {
+    registry.drop(ino);
+  }
+}
+
+void do_afterwork(Edge& edge, const Afterwork::Item& item) {
+  if (item.references > 0) {
+    forget_inode(edge, item.ino, item.references);
+  } else if (edge.passthrough) {
+    guarded_void([&] { edge.passthrough->drop(item.ino); });
+  }
 }
 
 void answer_entry(fuse_req_t req, const Result<Attributes>& result) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "fuse/afterwork.hpp"
 #include "fuse/capabilities.hpp"
 #include "fuse/libfuse.hpp"
 #include "fuse/passthrough.hpp"
@@ -22,8 +23,11 @@ struct Edge {
 [[nodiscard]] Edge& edge_of(fuse_req_t req);
 [[nodiscard]] Caller caller_of(fuse_req_t req);
 
-// Gives references of the kernel's back, registrations first (see PassthroughRegistry).
+// Gives references of the kernel's back, registrations first (see PassthroughRegistry). At once.
 void forget_inode(Edge& edge, InodeNo ino, std::uint64_t count);
+// The registration goes when the worker has nothing better to do.
+void drop_later(PassthroughRegistry& registry, InodeNo ino);
+void do_afterwork(Edge& edge, const Afterwork::Item& item);
 // Answers with an entry whose reference was counted, and gives that back if the kernel did not take
 // it.
 void answer_entry(fuse_req_t req, const Result<Attributes>& result);

@@ -74,20 +74,24 @@ std::unique_ptr<Poller> make_poller(const Channel& connection, std::chrono::micr
 }  // namespace
 
 struct WorkerPool::Worker {
-  Worker(Receiver r, Buffers b) : receiver(std::move(r)), buffers(std::move(b)) {}
+  Worker(Receiver r, Buffers b, const Afterwork::Do& later)
+      : receiver(std::move(r)), buffers(std::move(b)), afterwork(later) {}
 
   Receiver receiver;
   Buffers buffers;
+  Afterwork afterwork;
   std::thread thread;
   std::binary_semaphore called{0};  // ends parking
   bool reads = false;               // called to read, not to leave or to give memory back
   bool finished = false;            // under the pool's mutex
 };
 
-WorkerPool::WorkerPool(Channel& connection, const Options& options, Serve serve)
+WorkerPool::WorkerPool(Channel& connection, const Options& options, Serve serve,
+                       Afterwork::Do afterwork)
     : connection_(connection),
       options_(options),
       serve_(std::move(serve)),
+      afterwork_(std::move(afterwork)),
       event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       poller_(make_poller(connection, options.spin)),
       staffing_(std::clamp(std::thread::hardware_concurrency(), 1U, std::max(options.most, 1U))) {
@@ -189,7 +193,7 @@ Status WorkerPool::start_worker() {
     return {};
   }
   Worker& worker = workers_.emplace_back(Receiver(std::move(own), connection_, poller_.get()),
-                                         std::move(buffers));
+                                         std::move(buffers), afterwork_);
   total_.fetch_add(1);
   readers_.fetch_add(1);
   try {
@@ -215,8 +219,10 @@ void WorkerPool::join_finished(std::unique_lock<std::mutex>& /*held*/) {
 void WorkerPool::work(Worker& worker) {
   block_other_signals();
   this_thread().buffers = &worker.buffers;
+  this_thread().afterwork = &worker.afterwork;
   while (serve_one(worker)) {
   }
+  worker.afterwork.do_all();
   const std::lock_guard lock(mutex_);
   worker.finished = true;
   finished_.notify_all();
@@ -224,7 +230,7 @@ void WorkerPool::work(Worker& worker) {
 
 // False: the worker leaves. What was read is served in any case, so that no caller is left waiting.
 bool WorkerPool::serve_one(Worker& worker) {
-  const Received received = worker.receiver.receive(worker.buffers.request());
+  const Received received = worker.receiver.receive(worker.buffers.request(), worker.afterwork);
   switch (received.kind) {
     case Kind::kRequest:
       if (staffing_.waited(received.waited - copying(received.size))) {
@@ -255,6 +261,7 @@ void WorkerPool::serve(Worker& worker, const Received& received) {
       watch();
     }
   }
+  worker.afterwork.make_way_for(request);
   ThreadContext& context = this_thread();
   context.request = request;
   serve_(request, *received.channel);
@@ -281,6 +288,7 @@ bool WorkerPool::go_on(Worker& worker) {
 // Until the worker is called to read. Never the last reader: another one reads now, and comes by
 // go_on() itself. False: it leaves.
 bool WorkerPool::park(Worker& worker) {
+  worker.afterwork.do_all();
   for (;;) {
     {
       const std::lock_guard lock(mutex_);

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "fuse/afterwork.hpp"
 #include "fuse/buffers.hpp"
 #include "fuse/receiver.hpp"
 #include "fuse/request.hpp"
@@ -33,8 +34,9 @@ class WorkerPool {
   // Serves one request through the channel; the thread's context is set. Must not throw.
   using Serve = std::function<void(const Request&, Channel&)>;
 
-  // `connection` is mounted and past INIT; it outlives the pool.
-  WorkerPool(Channel& connection, const Options& options, Serve serve);
+  // `connection` is mounted and past INIT; it outlives the pool. `afterwork` does what Serve left
+  // for later.
+  WorkerPool(Channel& connection, const Options& options, Serve serve, Afterwork::Do afterwork);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -76,6 +78,7 @@ class WorkerPool {
   Channel& connection_;
   Options options_;
   Serve serve_;
+  Afterwork::Do afterwork_;
   base::UniqueFd event_;  // wakes run()
   std::unique_ptr<Poller> poller_;
   Staffing staffing_;

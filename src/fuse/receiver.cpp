@@ -76,11 +76,11 @@ void SpinPolicy::missed() {
   hot_.store(false, std::memory_order_relaxed);
 }
 
-std::optional<Received> Poller::look(std::span<std::byte> buffer) {
+std::optional<Received> Poller::look(std::span<std::byte> buffer, Afterwork& afterwork) {
   if (!policy_.hot() || looking_.test_and_set(std::memory_order_acquire)) {
     return std::nullopt;
   }
-  const Received received = spin(buffer);
+  const Received received = spin(buffer, afterwork);
   looking_.clear(std::memory_order_release);
   if (received.kind == Kind::kNothing) {
     policy_.missed();
@@ -90,15 +90,21 @@ std::optional<Received> Poller::look(std::span<std::byte> buffer) {
   return received;
 }
 
-Received Poller::spin(std::span<std::byte> buffer) {
-  const std::int64_t start = now();
-  const std::int64_t end = start + policy_.window().count();
-  for (std::int64_t last = start;;) {
+Received Poller::spin(std::span<std::byte> buffer, Afterwork& afterwork) {
+  std::int64_t last = now();
+  std::int64_t end = last + policy_.window().count();
+  for (;;) {
     const Received received = read_once(*channel_, buffer);
     if (received.kind != Kind::kNothing || received.error != EAGAIN) {
       return received;
     }
+    const bool worked = afterwork.do_one();
     const std::int64_t time = now();
+    if (worked) {
+      last = time;
+      end = time + policy_.window().count();
+      continue;
+    }
     if (time >= end || time - last > kDisturbed) {
       return received;
     }
@@ -111,12 +117,15 @@ void Poller::slept(std::int64_t at) {
   policy_.slept(SpinPolicy::Duration(at - answered_at_.load(std::memory_order_relaxed)));
 }
 
-Received Receiver::receive(std::span<std::byte> buffer) {
+Received Receiver::receive(std::span<std::byte> buffer, Afterwork& afterwork) {
   const std::int64_t start = now();
   std::optional<Received> caught;
   if (poller_ != nullptr) {
     poller_->answered(start);
-    caught = poller_->look(buffer);
+    caught = poller_->look(buffer, afterwork);
+  }
+  if (!caught) {
+    afterwork.do_all();
   }
   Received received = caught ? *caught : read_once(*channel_, buffer);
   const std::int64_t end = now();

@@ -15,6 +15,7 @@
 #include <span>
 #include <utility>
 
+#include "fuse/afterwork.hpp"
 #include "fuse/channel.hpp"
 
 namespace pmemfs::fuse {
@@ -67,15 +68,15 @@ class Poller {
       : channel_(std::move(nonblocking)), policy_(window) {}
 
   // A request if one comes soon; nothing when it does not, or when another thread is looking
-  // already.
-  std::optional<Received> look(std::span<std::byte> buffer);
+  // already. Afterwork is done while there is none.
+  std::optional<Received> look(std::span<std::byte> buffer, Afterwork& afterwork);
   // The caller goes to wait for its next request; it got one by sleeping. `at`: nanoseconds of the
   // steady clock.
   void answered(std::int64_t at) { answered_at_.store(at, std::memory_order_relaxed); }
   void slept(std::int64_t at);
 
  private:
-  Received spin(std::span<std::byte> buffer);
+  Received spin(std::span<std::byte> buffer, Afterwork& afterwork);
 
   std::unique_ptr<Channel> channel_;
   SpinPolicy policy_;
@@ -90,8 +91,9 @@ class Receiver {
   Receiver(std::unique_ptr<Channel> own, Channel& shared, Poller* poller)
       : own_(std::move(own)), channel_(own_ ? own_.get() : &shared), poller_(poller) {}
 
-  // Blocks. Returns kNothing when a signal arrived, or when the request was taken back.
-  Received receive(std::span<std::byte> buffer);
+  // Blocks, with no afterwork left. Returns kNothing when a signal arrived, or when the request was
+  // taken back.
+  Received receive(std::span<std::byte> buffer, Afterwork& afterwork);
 
  private:
   std::unique_ptr<Channel> own_;

@@ -51,6 +51,27 @@ bool Request::may_take_long() const {
   }
 }
 
+bool Request::may_overtake() const {
+  switch (opcode()) {
+    case FUSE_LOOKUP:
+    case FUSE_FORGET:
+    case FUSE_BATCH_FORGET:
+    case FUSE_GETATTR:
+    case FUSE_READLINK:
+    case FUSE_UNLINK:
+    case FUSE_RMDIR:
+    case FUSE_GETXATTR:
+    case FUSE_LISTXATTR:
+    case FUSE_OPENDIR:
+    case FUSE_READDIR:
+    case FUSE_READDIRPLUS:
+    case FUSE_RELEASEDIR:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool Request::kills_suid_sgid() const {
   switch (opcode()) {
     case FUSE_WRITE: {

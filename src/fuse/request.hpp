@@ -20,6 +20,9 @@ class Request {
   [[nodiscard]] std::uint32_t opcode() const;
   // Its work may take long or wait for another request: it allocates, fills, syncs or moves data.
   [[nodiscard]] bool may_take_long() const;
+  // It needs no space and tells nobody how much there is: it may be served before what Afterwork
+  // would give back.
+  [[nodiscard]] bool may_overtake() const;
 
   // WRITE, OPEN, CREATE: the caller lacks CAP_FSETID, set-id bits must go
   // (FUSE_HANDLE_KILLPRIV_V2).

@@ -93,7 +93,8 @@ Status Session::Impl::mount(std::string* why) {
   // Here and not in run(), since stop() may come any time after mount().
   pool = std::make_unique<WorkerPool>(
       *connection, pool_options(),
-      [this](const Request& request, Channel& channel) { serve(request, channel); });
+      [this](const Request& request, Channel& channel) { serve(request, channel); },
+      [this](const Afterwork::Item& item) { do_afterwork(edge, item); });
   return {};
 }
 
@@ -154,6 +155,9 @@ void Session::Impl::set_up_passthrough() {
     EdgeHooks hooks;
     hooks.drop_backing = [registry = edge.passthrough](InodeNo ino) {
       return registry->drop(ino);
+    };
+    hooks.backing_unneeded = [registry = edge.passthrough](InodeNo ino) {
+      drop_later(*registry, ino);
     };
     hooks.drop_all_idle_backing = [registry = edge.passthrough] {
       registry->drop_all_idle();

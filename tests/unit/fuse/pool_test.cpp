@@ -39,7 +39,8 @@ class Rig {
         *channel_, options, [this, serve = std::move(serve)](const Request& request, Channel&) {
           serve(request.opcode());
           note_served();
-        });
+        },
+        [](const Afterwork::Item&) {});
     main_ = std::thread([this] { end_ = pool_->run({}); });
   }
   ~Rig() {

@@ -33,6 +33,18 @@ TEST_CASE("a request tells its opcode and whether it is whole") {
   CHECK(Request(bytes_of(FUSE_SETXATTR, fuse_setxattr_in{})).may_take_long());
 }
 
+TEST_CASE("what needs space or tells how much there is does not overtake what gives it back") {
+  for (const std::uint32_t opcode : {FUSE_LOOKUP, FUSE_GETATTR, FUSE_UNLINK, FUSE_FORGET}) {
+    CHECK(Request(bytes_of(opcode, fuse_getattr_in{})).may_overtake());
+  }
+  for (const std::uint32_t opcode :
+       {FUSE_CREATE, FUSE_OPEN, FUSE_WRITE, FUSE_FALLOCATE, FUSE_MKDIR, FUSE_MKNOD, FUSE_SYMLINK,
+        FUSE_LINK, FUSE_RENAME, FUSE_RENAME2, FUSE_SETATTR, FUSE_SETXATTR, FUSE_STATFS,
+        FUSE_TMPFILE, FUSE_COPY_FILE_RANGE}) {
+    CHECK_FALSE(Request(bytes_of(opcode, fuse_getattr_in{})).may_overtake());
+  }
+}
+
 TEST_CASE("a short or overlong request is not whole and says nothing") {
   auto bytes = bytes_of(FUSE_WRITE, fuse_write_in{});
   for (std::size_t size = 0; size < bytes.size(); ++size) {

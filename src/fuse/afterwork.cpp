@@ -1,0 +1,35 @@
+#include "fuse/afterwork.hpp"
+
+namespace pmemfs::fuse {
+
+void Afterwork::add(const Item& item) {
+  if (items_.size() == kMost) {
+    do_all();
+  }
+  items_.push_back(item);
+}
+
+bool Afterwork::do_one() {
+  if (items_.empty()) {
+    return false;
+  }
+  do_(items_[next_]);
+  if (++next_ == items_.size()) {
+    items_.clear();
+    next_ = 0;
+  }
+  return true;
+}
+
+void Afterwork::do_all() {
+  while (do_one()) {
+  }
+}
+
+void Afterwork::make_way_for(const Request& request) {
+  if (!request.may_overtake()) {
+    do_all();
+  }
+}
+
+}  // namespace pmemfs::fuse
