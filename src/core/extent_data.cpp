@@ -139,21 +139,25 @@ Status make_written(Edit& edit, InodeRecord& inode, Range range) {
   return {};
 }
 
-// Bytes of the old last block beyond the old size may be left over from a truncation: zeros before
-// growth shows them. Nobody can see them yet, so this needs no journal.
-void zero_old_tail(Edit& edit, const InodeRecord& inode, std::uint64_t until) {
-  const std::uint64_t size = inode.size.load();
-  const std::uint64_t in_block = size % kBlock;
-  if (in_block == 0 || until <= size) {
-    return;
+// Zeros in place over what is written; holes and unwritten ranges read as zeros already.
+void zero_written(Edit& edit, Range range) {
+  for (std::uint64_t at = range.begin; at < range.end;) {
+    const Mapping m = edit.map().at(at / kBlock);
+    const std::uint64_t in_block = at % kBlock;
+    const std::uint64_t n = std::min(range.end - at, m.count * kBlock - in_block);
+    if (m.physical && !m.unwritten) {
+      edit.change().region().stream_zeros(byte_of(m.physical, in_block), n);
+      edit.change().needs_fence();
+    }
+    at += n;
   }
-  const Mapping m = edit.map().at(size / kBlock);
-  if (!m.physical || m.unwritten) {
-    return;
-  }
-  const std::uint64_t end = std::min(until, (size / kBlock + 1) * kBlock);
-  edit.change().region().stream_zeros(byte_of(m.physical, in_block), end - size);
-  edit.change().needs_fence();
+}
+
+// What lies mapped beyond the size is left over from a truncation: of its last block, or of one
+// that a crash cut short (shrink). Zeros before growth to `until` shows it. Nobody can see it yet,
+// so this needs no journal.
+void zero_leftovers(Edit& edit, const InodeRecord& inode, std::uint64_t until) {
+  zero_written(edit, {inode.size.load(), until});
 }
 
 void stream_data(Edit& edit, std::uint64_t off, std::span<const std::byte> src) {
@@ -246,8 +250,8 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
   PMEMFS_CHECK(load(c, node, inode));
   InodeRecord changed = inode;
   Edit edit(c, node);
+  zero_leftovers(edit, changed, off);
   PMEMFS_CHECK(make_written(edit, changed, {off, end}));
-  zero_old_tail(edit, changed, off);
   stream_data(edit, off, src);
   if (end > old_size) {
     set_size(changed, end);
@@ -287,12 +291,16 @@ static Status grow_durable(Context& c, Node& node, InodeRecord& inode, std::uint
     return Error(EDQUOT);
   }
   const std::uint64_t old_size = inode.size.load();
+  {
+    Edit edit(c, node);  // before the filling, whose blocks are zeros already
+    zero_leftovers(edit, inode, size);
+    PMEMFS_CHECK(edit.commit(inode));
+  }
   if (Status filled = fill(c, node, inode, size); !filled) {
     (void)shrink(c, node, inode, old_size);
     return filled;
   }
   Edit edit(c, node);
-  zero_old_tail(edit, inode, size);
   set_size(inode, size);
   stamp(inode);
   return edit.commit(inode);
@@ -308,7 +316,7 @@ Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
     return grow_durable(c, node, inode, size);
   }
   Edit edit(c, node);
-  zero_old_tail(edit, inode, size);
+  zero_leftovers(edit, inode, size);
   set_size(inode, size);
   stamp(inode);
   return edit.commit(inode);
@@ -332,20 +340,6 @@ Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
     PMEMFS_CHECK(edit.commit(inode));
   }
   return {};
-}
-
-// Zeros in place over what is written; holes and unwritten ranges read as zeros already.
-static void zero_written(Edit& edit, Range range) {
-  for (std::uint64_t at = range.begin; at < range.end;) {
-    const Mapping m = edit.map().at(at / kBlock);
-    const std::uint64_t in_block = at % kBlock;
-    const std::uint64_t n = std::min(range.end - at, m.count * kBlock - in_block);
-    if (m.physical && !m.unwritten) {
-      edit.change().region().stream_zeros(byte_of(m.physical, in_block), n);
-      edit.change().needs_fence();
-    }
-    at += n;
-  }
 }
 
 static Status punch(Context& c, Node& node, InodeRecord& inode, Range range) {
@@ -422,7 +416,7 @@ Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint6
     zero_written(edit, {off, end});
   }
   if (!keep_size && end > inode.size.load()) {
-    zero_old_tail(edit, inode, end);
+    zero_leftovers(edit, inode, end);
     set_size(inode, end);
   }
   stamp(inode);

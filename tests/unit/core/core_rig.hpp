@@ -78,6 +78,13 @@ class CoreRig {
     open();
   }
 
+  // The same on a region whose power went earlier, inside an operation (SimRegion::on_fence).
+  void restart_from(std::unique_ptr<SimRegion> region) {
+    fs_.reset();
+    region_ = std::move(region);
+    open();
+  }
+
   // The daemon dies; the machine lives.
   void kill() {
     fs_.reset();
