@@ -176,8 +176,9 @@ class Filesystem final {
   void set_hooks(EdgeHooks hooks);
 
   // Orderly end: frees unlinked files, syncs the host, marks the region clean. No request may be
-  // under way.
-  Status close();
+  // under way. `users_gone`: the edge knows that no file is open or mapped any more; else files that
+  // were open for writing are taken for mapped by the mounts of this boot that follow.
+  Status close(bool users_gone = false);
 
   // Names.
   Result<Attributes> lookup(InodeNo dir, std::string_view name);  // "." and ".." too

@@ -89,9 +89,10 @@ void Filesystem::set_hooks(EdgeHooks hooks) {
   impl_->context.hooks = std::move(hooks);
 }
 
-Status Filesystem::close() {
+Status Filesystem::close(bool users_gone) {
   core::Context& c = impl_->context;
   const bool mappings_may_live =
+      !users_gone &&
       !c.nodes.collect([](const core::Node& n) { return n.lookups != 0 && n.maybe_stored; })
            .empty();
   impl_->stop();

@@ -370,6 +370,9 @@ void WorkerPool::ended(const Received& received) {
     leaving_.store(true);
     release_parked();
   }
+  if (received.kind == Kind::kUnmounted && received.error == ENODEV) {
+    users_gone_.store(true);
+  }
   gone_.store(true);
   wake_main();
 }

@@ -53,6 +53,10 @@ class WorkerPool {
   // leave.
   void shut_down(std::chrono::milliseconds patience);
 
+  // The kernel took the filesystem down: it is unmounted everywhere, no file of it is open or mapped.
+  // False when the connection was cut off instead.
+  [[nodiscard]] bool users_gone() const { return users_gone_.load(); }
+
   [[nodiscard]] unsigned threads() const { return total_.load(std::memory_order_relaxed); }
 
  private:
@@ -87,6 +91,7 @@ class WorkerPool {
   std::atomic<bool> leaving_{false};  // workers leave
   std::atomic<bool> resting_{false};  // workers give memory back, surplus ones leave
   std::atomic<bool> gone_{false};     // the connection ended
+  std::atomic<bool> users_gone_{false};
   std::atomic<int> error_{0};         // it ended with this errno
   std::atomic<bool> upkeep_{false};   // there is something to give back later
   std::atomic<bool> watched_{false};  // run() looks whether the only reader is held up

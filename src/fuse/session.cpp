@@ -210,6 +210,10 @@ bool Session::unmounted() const {
   return impl_->unmounted.load();
 }
 
+bool Session::users_gone() const {
+  return impl_->pool->users_gone();
+}
+
 bool Session::passthrough() const {
   return impl_->edge.passthrough != nullptr;
 }

@@ -73,6 +73,8 @@ class Session final {
 
   // True when run() ended since somebody unmounted, false when stop() was first.
   [[nodiscard]] bool unmounted() const;
+  // After run(): no program has a file open or mapped any more (see WorkerPool::users_gone).
+  [[nodiscard]] bool users_gone() const;
   [[nodiscard]] bool passthrough() const;      // granted by the kernel and proven to work
   [[nodiscard]] SessionStatus status() const;  // thread-safe
 

@@ -60,6 +60,7 @@ struct Store::Impl {
   std::vector<InodeNo> orphans;
   bool trusted = true;  // the scan found no damage: a snapshot may be left
   bool closed = false;
+  bool mappings_suspected = false;  // constant once open
   format::Uuid boot{};
 };
 

@@ -100,7 +100,7 @@ Superblock Store::superblock() const {
 }
 
 bool Store::mappings_suspected() const {
-  return impl_->superblock.get().suspect_boot == impl_->boot;
+  return impl_->mappings_suspected;
 }
 
 Space Store::space() const {
@@ -281,6 +281,7 @@ Result<std::unique_ptr<Store>> Store::open(Region& region, OpenReport* report) {
   if (!region.read_only()) {
     PMEMFS_CHECK(mark_mounted(*impl));
   }
+  impl->mappings_suspected = impl->superblock.get().suspect_boot == impl->boot;
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }
 

@@ -126,8 +126,9 @@ int mount_and_run(const DaemonOptions& options, Starter& starter) {
   // Ends last, so that those who wait for this process can ask until then.
   DaemonControl control(*region, *session, {place.path, options.mount.own});
   const bool served = run(options, *region, *session, control, starter);
+  const bool users_gone = session->users_gone();
   session.reset();
-  const Status closed = region->filesystem().close();
+  const Status closed = region->filesystem().close(users_gone);
   if (!closed) {
     log::error("closing {}: {}", options.region, error_text(closed.code()));
   }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "mount/durable_support.hpp"
+#include "pmemfs/format.hpp"
 #include "support/mount_acl.hpp"
 #include "support/mount_tree.hpp"
 
@@ -88,7 +89,34 @@ UniqueFd open_handle(const Mount& mount, Handle& handle, int flags) {
   return UniqueFd(::open_by_handle_at(root.get(), handle.get(), flags | O_CLOEXEC));
 }
 
+// Whether the region of an unmounted directory region says that mappings may have outlived it.
+bool suspects_mappings(const Mount& mount) {
+  format::Superblock superblock{};
+  const UniqueFd file = open_file(mount.region() + "/region", O_RDONLY);
+  REQUIRE(::pread(file.get(), &superblock, sizeof(superblock), 0) == sizeof(superblock));
+  return superblock.suspect_boot != format::Uuid{};
+}
+
 }  // namespace
+
+TEST_CASE("lifecycle: an orderly unmount leaves no doubt about mappings, one with users does") {
+  Mount mount(MountSpec{Kind::kDirectory});
+  make_file(mount / "file", pattern(10'000, 1));
+  mount.unmount();
+  CHECK_FALSE(suspects_mappings(mount));
+  mount.mount();
+  CHECK(pwrite_all(open_file(mount / "file", O_RDWR).get(), "again", 0));
+  mount.end_daemon();
+  CHECK_FALSE(suspects_mappings(mount));
+  mount.mount();
+  {
+    UniqueFd fd = open_file(mount / "file", O_RDWR);
+    const Mapped mapping(fd.get(), 10'000);
+    fd.reset();
+    mount.end_daemon();
+    CHECK(suspects_mappings(mount));
+  }
+}
 
 TEST_CASE("lifecycle: a remount keeps everything") {
   on_each(pmemfs_kinds(), [](Kind kind) {
