@@ -241,6 +241,9 @@ class Filesystem final {
   // For pmemfsctl.
   FilesystemStatus status();
   Result<std::vector<DurableFile>> durable_files();
+  // Empties 2 MiB frames of ordinary files' data until `wanted` whole ones are free, as far as there
+  // is room elsewhere; returns how many are. Regions with data in extents; EOPNOTSUPP, EROFS.
+  Result<std::uint64_t> make_frames(std::uint64_t wanted);
   // Gives memory back: directory indexes, idle descriptors.
   void shrink();
 

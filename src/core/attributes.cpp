@@ -7,6 +7,7 @@
 #include "core/acl.hpp"
 #include "core/backing_data.hpp"
 #include "core/data.hpp"
+#include "core/frames.hpp"
 #include "core/gate.hpp"
 #include "store/xattr.hpp"
 
@@ -171,6 +172,9 @@ Result<Attributes> setattr(Context& c, const Caller& /*caller*/, InodeNo ino,
     return Error(EROFS);
   }
   const NodeRef node = c.nodes.get(ino);
+  if (change.size) {
+    make_frames_before_growth(c, *node, *change.size);
+  }
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
   if (change.size) {

@@ -11,6 +11,7 @@
 #include "core/attributes.hpp"
 #include "core/backing_data.hpp"
 #include "core/extent_data.hpp"
+#include "core/frames.hpp"
 #include "store/store.hpp"
 
 namespace pmemfs::core {
@@ -168,6 +169,7 @@ Status data_allocate(Context& c, const Handle& handle, int mode, std::uint64_t o
     return Error(EFBIG);
   }
   Node& node = *handle.node;
+  make_frames_before_growth(c, node, off + len);
   const std::unique_lock lock(node.lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
   return c.has_backing() ? backing_data::allocate(c, node, inode, mode, off, len)

@@ -11,7 +11,8 @@
 #include "core/backing_data.hpp"
 #include "core/credentials.hpp"
 #include "core/data.hpp"
-#include "core/extent_data.hpp"
+#include "core/extent_fill.hpp"
+#include "core/frames.hpp"
 #include "core/gate.hpp"
 #include "core/quota.hpp"
 #include "pmemfs/durable.h"
@@ -177,6 +178,7 @@ Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<cons
   if (!c.has_backing() || !c.passthrough) {
     wait_until_idle(c, *node);
   }
+  make_frames_before_pin(c, *node);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
   if (!is_regular(inode) && !is_directory(inode)) {

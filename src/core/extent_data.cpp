@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/extent_edit.hpp"
+#include "core/extent_fill.hpp"
 #include "core/quota.hpp"
 #include "store/extent_map.hpp"
 #include "store/store.hpp"
@@ -14,112 +16,7 @@ namespace pmemfs::core::extent_data {
 
 namespace {
 
-using store::Change;
 using store::Mapping;
-
-constexpr std::uint64_t kBlock = format::kBlockSize;
-constexpr std::uint64_t kFrameBlocks = format::kFrameSize / kBlock;
-constexpr std::uint64_t kHalfLane = 30U
-                                    << 10U;  // a change is committed before its log outgrows a lane
-
-constexpr std::uint64_t blocks_for(std::uint64_t bytes) {
-  return (bytes + kBlock - 1) / kBlock;
-}
-constexpr ByteOff byte_of(BlockNo block, std::uint64_t in_block = 0) {
-  return ByteOff(block.value * kBlock + in_block);
-}
-
-// A range of the file in bytes.
-struct Range {
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-};
-
-// One go at changing a file: the map in DRAM is dropped when the change does not reach the media.
-class Edit {
- public:
-  Edit(Context& c, Node& node) : change_(*c.store), node_(node) {}
-  Edit(const Edit&) = delete;
-  Edit& operator=(const Edit&) = delete;
-  ~Edit() {
-    if (!committed_) {
-      node_.extents.reset();
-    }
-  }
-
-  [[nodiscard]] Change& change() { return change_; }
-  [[nodiscard]] store::ExtentMap& map() const { return *node_.extents; }
-  [[nodiscard]] bool full() const { return change_.log_bytes() > kHalfLane; }
-  Status commit(InodeRecord& inode) {
-    change_.put_inode(inode);
-    PMEMFS_CHECK(change_.commit());
-    committed_ = true;
-    return {};
-  }
-
- private:
-  Change change_;
-  Node& node_;
-  bool committed_ = false;
-};
-
-// Zeros the bytes of fresh run `run`, mapped at file block `logical`, that `written` does not
-// cover.
-void zero_around(Region& region, BlockRun run, std::uint64_t logical, Range written) {
-  const std::uint64_t begin = logical * kBlock;
-  const std::uint64_t end = begin + run.count * kBlock;
-  const std::uint64_t head = std::clamp(written.begin, begin, end);
-  const std::uint64_t tail = std::clamp(written.end, head, end);
-  if (head > begin) {
-    region.stream_zeros(byte_of(run.start), head - begin);
-  }
-  if (end > tail) {
-    region.stream_zeros(byte_of(run.start, tail - begin), end - tail);
-  }
-}
-
-store::AllocationHint hint_for(const store::ExtentMap& map, const InodeRecord& inode,
-                               std::uint64_t logical, std::uint64_t count) {
-  store::AllocationHint hint;
-  if (logical > 0) {
-    const Mapping before = map.at(logical - 1);
-    if (before.physical) {
-      hint.near = BlockNo(before.physical.value + 1);
-    }
-  }
-  if (is_durable(inode) && count >= kFrameBlocks) {
-    hint.alignment = kFrameBlocks;
-  }
-  return hint;
-}
-
-// Maps up to `count` blocks over the hole at `logical`; returns how many. The part of them outside
-// `written` is zeroed unless they are `unwritten`.
-Result<std::uint64_t> map_hole(Edit& edit, InodeRecord& inode, std::uint64_t logical,
-                               std::uint64_t count, bool unwritten, Range written) {
-  PMEMFS_TRY(const BlockRun run,
-             edit.change().allocate(count, hint_for(edit.map(), inode, logical, count)));
-  if (!unwritten) {
-    zero_around(edit.change().region(), run, logical, written);
-    edit.change().needs_fence();
-  }
-  PMEMFS_CHECK(edit.map().insert(edit.change(), inode, {logical, run.start, run.count, unwritten}));
-  return run.count;
-}
-
-// Turns part of an unwritten mapping into a written one, zeroing what `written` leaves.
-Status use_unwritten(Edit& edit, InodeRecord& inode, const Mapping& m, Range written) {
-  zero_around(edit.change().region(), {m.physical, m.count}, m.logical, written);
-  edit.change().needs_fence();
-  return edit.map().mark_written(edit.change(), inode, m.logical, m.count);
-}
-
-// The mapping or hole at `logical`, at most to file block `end`.
-Mapping piece(const store::ExtentMap& map, std::uint64_t logical, std::uint64_t end) {
-  Mapping m = map.at(logical);
-  m.count = std::min(m.count, end - logical);
-  return m;
-}
 
 // Makes every block that [range) touches mapped and written.
 Status make_written(Edit& edit, InodeRecord& inode, Range range) {
@@ -139,20 +36,6 @@ Status make_written(Edit& edit, InodeRecord& inode, Range range) {
   return {};
 }
 
-// Zeros in place over what is written; holes and unwritten ranges read as zeros already.
-void zero_written(Edit& edit, Range range) {
-  for (std::uint64_t at = range.begin; at < range.end;) {
-    const Mapping m = edit.map().at(at / kBlock);
-    const std::uint64_t in_block = at % kBlock;
-    const std::uint64_t n = std::min(range.end - at, m.count * kBlock - in_block);
-    if (m.physical && !m.unwritten) {
-      edit.change().region().stream_zeros(byte_of(m.physical, in_block), n);
-      edit.change().needs_fence();
-    }
-    at += n;
-  }
-}
-
 // What lies mapped beyond the size is left over from a truncation: of its last block, or of one
 // that a crash cut short (shrink). Zeros before growth to `until` shows it. Nobody can see it yet,
 // so this needs no journal.
@@ -166,7 +49,7 @@ void stream_data(Edit& edit, std::uint64_t off, std::span<const std::byte> src) 
     const std::uint64_t in_block = off % kBlock;
     const auto n =
         static_cast<std::size_t>(std::min<std::uint64_t>(src.size(), m.count * kBlock - in_block));
-    edit.change().region().stream(byte_of(m.physical, in_block), src.data(), n);
+    edit.change().region().stream(format::byte_off(m.physical, in_block), src.data(), n);
     src = src.subspan(n);
     off += n;
   }
@@ -188,14 +71,6 @@ void set_size(InodeRecord& inode, std::uint64_t size) {
 
 }  // namespace
 
-Status load(Context& c, Node& node, const InodeRecord& inode) {
-  if (node.extents) {
-    return {};
-  }
-  PMEMFS_TRY(node.extents, store::ExtentMap::load(*c.store, inode));
-  return {};
-}
-
 Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
                          std::span<std::byte> dst) {
   const std::uint64_t size = inode.size.load();
@@ -212,8 +87,8 @@ Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode,
     if (!m.physical || m.unwritten) {
       std::memset(dst.data() + done, 0, n);
     } else {
-      std::memcpy(dst.data() + done, c.store->region().data() + byte_of(m.physical, in_block).value,
-                  n);
+      std::memcpy(dst.data() + done,
+                  c.store->region().data() + format::byte_off(m.physical, in_block).value, n);
     }
     done += n;
   }
@@ -320,26 +195,6 @@ Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   set_size(inode, size);
   stamp(inode);
   return edit.commit(inode);
-}
-
-Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
-  const std::uint64_t end = blocks_for(size);
-  for (std::uint64_t at = 0; at < end;) {
-    PMEMFS_CHECK(load(c, node, inode));
-    Edit edit(c, node);
-    while (at < end && !edit.full()) {
-      const Mapping m = piece(edit.map(), at, end);
-      std::uint64_t n = m.count;
-      if (!m.physical) {
-        PMEMFS_TRY(n, map_hole(edit, inode, at, m.count, false, {}));
-      } else if (m.unwritten) {
-        PMEMFS_CHECK(use_unwritten(edit, inode, m, {}));
-      }
-      at += n;
-    }
-    PMEMFS_CHECK(edit.commit(inode));
-  }
-  return {};
 }
 
 static Status punch(Context& c, Node& node, InodeRecord& inode, Range range) {

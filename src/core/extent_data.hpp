@@ -5,11 +5,9 @@
 #include <span>
 
 #include "core/context.hpp"
+#include "core/extent_edit.hpp"
 
 namespace pmemfs::core::extent_data {
-
-// Loads the extent map when it is not in DRAM. Lock: exclusive.
-Status load(Context& c, Node& node, const InodeRecord& inode);
 
 // The map is loaded. Lock: shared.
 Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
@@ -23,7 +21,5 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
 Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint64_t off,
                 std::uint64_t len);
-// Maps and zeroes every hole and unwritten range of [0, size). Lock: exclusive.
-Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
 
 }  // namespace pmemfs::core::extent_data

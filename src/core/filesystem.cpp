@@ -13,6 +13,7 @@
 #include "core/directories.hpp"
 #include "core/durable.hpp"
 #include "core/files.hpp"
+#include "core/frames.hpp"
 #include "core/maintenance.hpp"
 #include "core/names.hpp"
 #include "core/rename.hpp"
@@ -255,6 +256,16 @@ FilesystemStatus Filesystem::status() {
 }
 Result<std::vector<DurableFile>> Filesystem::durable_files() {
   return core::durable_files(impl_->context);
+}
+Result<std::uint64_t> Filesystem::make_frames(std::uint64_t wanted) {
+  core::Context& c = impl_->context;
+  if (c.has_backing()) {
+    return Error(EOPNOTSUPP);
+  }
+  if (c.read_only()) {
+    return Error(EROFS);
+  }
+  return core::make_frames(c, wanted);
 }
 void Filesystem::shrink() {
   core::drop_indexes(impl_->context, 0);

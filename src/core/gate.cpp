@@ -41,6 +41,22 @@ Status prove_unmapped(Context& c, Node& node, const InodeRecord& inode) {
   return proven;
 }
 
+bool pinned(const InodeRecord& inode) {
+#ifdef PMEMFS_CONTROL_NO_GATE  // a test's control: the central property test must catch it
+  return false && is_durable(inode);
+#else
+  return is_durable(inode);
+#endif
+}
+
+Status may_move(Context& c, Node& node, const InodeRecord& inode) {
+  if (pinned(inode)) {
+    c.relocations_refused++;
+    return Error(ETXTBSY);
+  }
+  return c.has_backing() ? prove_unmapped(c, node, inode) : Status();
+}
+
 void wait_until_idle(Context& c, Node& node) {
   for (int i = 0; i < kReleaseRetries; i++) {
     const bool dropped = c.hooks.drop_backing(node.ino);

@@ -88,7 +88,7 @@ void Allocator::add_trusted(BlockRun run) {
     const std::uint64_t stop =
         bad == distrusted_.end() ? run.end().value : std::min(bad->first, run.end().value);
     if (stop > at) {
-      add_locked({BlockNo(at), stop - at});
+      add_around_holds({BlockNo(at), stop - at});
     }
     if (bad == distrusted_.end()) {
       return;
@@ -98,13 +98,41 @@ void Allocator::add_trusted(BlockRun run) {
   }
 }
 
+bool Allocator::set_aside(Hold& hold, BlockRun run) {
+  const auto overlaps = [run](const BlockRun& other) {
+    return other.start < run.end() && run.start < other.end();
+  };
+  if (std::any_of(hold.free.begin(), hold.free.end(), overlaps)) {
+    return false;
+  }
+  hold.free.push_back(run);
+  return true;
+}
+
+// What lies in a held range is set aside, the rest becomes free.
+bool Allocator::add_around_holds(BlockRun run) {
+  bool all = true;
+  std::uint64_t at = run.start.value;
+  while (at < run.end().value) {
+    auto hold = holds_.upper_bound(at);
+    const std::uint64_t next = hold == holds_.end() ? run.end().value : hold->first;
+    const bool inside = hold != holds_.begin() && at < std::prev(hold)->second.end;
+    const std::uint64_t stop =
+        std::min(run.end().value, inside ? std::prev(hold)->second.end : next);
+    const BlockRun piece{BlockNo(at), stop - at};
+    all = (inside ? set_aside(std::prev(hold)->second, piece) : add_locked(piece)) && all;
+    at = stop;
+  }
+  return all;
+}
+
 bool Allocator::add(BlockRun run) {
   const std::lock_guard lock(mutex_);
   if (!distrusted_.empty()) {
     add_trusted(run);
     return true;
   }
-  if (add_locked(run)) {
+  if (holds_.empty() ? add_locked(run) : add_around_holds(run)) {
     return true;
   }
   base::log::error("blocks {} to {} were freed twice", run.start.value, run.end().value - 1);
@@ -125,6 +153,58 @@ void Allocator::distrust(BlockRun run) {
     at = distrusted_.erase(at);
   }
   distrusted_.emplace(start, end - start);
+}
+
+// The free run that holds `start`, else the first after it.
+Allocator::ByStart::iterator Allocator::first_overlap(std::uint64_t start) {
+  auto run = by_start_.upper_bound(start);
+  if (run != by_start_.begin() && std::prev(run)->first + std::prev(run)->second > start) {
+    --run;
+  }
+  return run;
+}
+
+void Allocator::hold(BlockRun range) {
+  const std::lock_guard lock(mutex_);
+  Hold& hold = holds_[range.start.value];
+  hold.end = range.end().value;
+  for (auto run = first_overlap(range.start.value); run != by_start_.end() && run->first < hold.end;
+       run = first_overlap(range.start.value)) {
+    const std::uint64_t from = std::max(run->first, range.start.value);
+    const BlockRun piece{BlockNo(from), std::min(run->first + run->second, hold.end) - from};
+    carve(run, piece);
+    hold.free.push_back(piece);
+  }
+}
+
+void Allocator::let_go(BlockRun range) {
+  const std::lock_guard lock(mutex_);
+  const auto hold = holds_.find(range.start.value);
+  if (hold == holds_.end()) {
+    return;
+  }
+  const std::vector<BlockRun> free = std::move(hold->second.free);
+  holds_.erase(hold);
+  for (const BlockRun& run : free) {
+    add_around_holds(run);
+  }
+}
+
+bool Allocator::take_held(BlockRun range) {
+  const std::lock_guard lock(mutex_);
+  const auto hold = holds_.find(range.start.value);
+  if (hold == holds_.end()) {
+    return false;
+  }
+  std::uint64_t free = 0;
+  for (const BlockRun& run : hold->second.free) {
+    free += run.count;
+  }
+  if (free != range.count) {
+    return false;
+  }
+  holds_.erase(hold);
+  return true;
 }
 
 // The free run that begins at hint.near exactly.
@@ -201,6 +281,38 @@ std::optional<BlockRun> Allocator::take(std::uint64_t count, const AllocationHin
 std::uint64_t Allocator::free_blocks() const {
   const std::lock_guard lock(mutex_);
   return free_;
+}
+
+std::uint64_t Allocator::free_in(BlockRun range) const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t n = 0;
+  const auto count = [&](std::uint64_t start, std::uint64_t end) {
+    const std::uint64_t from = std::max(start, range.start.value);
+    const std::uint64_t to = std::min(end, range.end().value);
+    n += to > from ? to - from : 0;
+  };
+  auto run = by_start_.upper_bound(range.start.value);
+  run = run == by_start_.begin() ? run : std::prev(run);
+  for (; run != by_start_.end() && run->first < range.end().value; ++run) {
+    count(run->first, run->first + run->second);
+  }
+  for (const auto& [start, hold] : holds_) {
+    for (const BlockRun& piece : hold.free) {
+      count(piece.start.value, piece.end().value);
+    }
+  }
+  return n;
+}
+
+std::uint64_t Allocator::aligned_pieces(std::uint64_t size) const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t n = 0;
+  for (std::size_t i = class_of(size); i < kClasses; ++i) {
+    for (const std::uint64_t start : by_size_[i]) {
+      n += aligned_part(start, by_start_.at(start), size).count / size;
+    }
+  }
+  return n;
 }
 
 std::vector<BlockRun> Allocator::runs() const {

@@ -28,7 +28,20 @@ class Allocator {
   // Blocks that two owners claim: never free again in this mount (invariant 2).
   void distrust(BlockRun run);
 
+  // Sets a range apart that is to be emptied: its free blocks, and those freed in it later, go to
+  // nobody until the hold ends. Held ranges do not overlap (the caller's affair).
+  void hold(BlockRun range);
+  // Ends the hold: what is free in the range is free for all again.
+  void let_go(BlockRun range);
+  // Ends the hold and gives the range to the caller when all of it is free; else false, and it goes
+  // on.
+  bool take_held(BlockRun range);
+
+  // Without what is held.
   [[nodiscard]] std::uint64_t free_blocks() const;
+  [[nodiscard]] std::uint64_t free_in(BlockRun range) const;  // held or not
+  // How many whole aligned pieces of `size` blocks are free.
+  [[nodiscard]] std::uint64_t aligned_pieces(std::uint64_t size) const;
   [[nodiscard]] std::vector<BlockRun> runs() const;  // ascending
   [[nodiscard]] BlockRun largest() const;            // empty when nothing is free
 
@@ -39,7 +52,15 @@ class Allocator {
   void insert_run(std::uint64_t start, std::uint64_t count);
   void erase_run(ByStart::iterator run);
   void carve(ByStart::iterator run, BlockRun piece);
+  struct Hold {
+    std::uint64_t end = 0;
+    std::vector<BlockRun> free;
+  };
+
+  [[nodiscard]] ByStart::iterator first_overlap(std::uint64_t start);
   bool add_locked(BlockRun run);
+  bool add_around_holds(BlockRun run);
+  bool set_aside(Hold& hold, BlockRun run);
   void add_trusted(BlockRun run);
   [[nodiscard]] std::optional<BlockRun> find_near(std::uint64_t count, const AllocationHint& h);
   [[nodiscard]] std::optional<BlockRun> find_fit(std::uint64_t count, std::uint64_t alignment,
@@ -50,6 +71,7 @@ class Allocator {
   ByStart by_start_;  // start → count
   std::array<std::set<std::uint64_t>, kClasses> by_size_;
   ByStart distrusted_;
+  std::map<std::uint64_t, Hold> holds_;  // by the start of the range
   std::uint64_t free_ = 0;
 };
 

@@ -109,6 +109,10 @@ Space Store::space() const {
           static_cast<std::uint64_t>(std::max<std::int64_t>(0, used))};
 }
 
+Allocator& Store::blocks() {
+  return impl_->blocks;
+}
+
 std::uint64_t Store::durable_bytes() const {
   return static_cast<std::uint64_t>(impl_->counters.durable_bytes.load(std::memory_order_relaxed));
 }

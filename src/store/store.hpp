@@ -52,6 +52,7 @@ enum class SuperblockFault : std::uint8_t { kNone, kNotPmemfs, kNewer, kDamaged,
 Result<format::Superblock> read_superblock(const Region& region, SuperblockFault* fault,
                                            bool* used_second);
 
+class Allocator;
 class Change;
 
 // Thread-safe. Reading and changing a given inode, directory or extent map is ordered by the
@@ -93,6 +94,9 @@ class Store {
 
   // A generation never given out before. EROFS on a read-only region.
   Result<std::uint64_t> next_generation();
+
+  // Free space, for those who set parts of it apart (Allocator::hold).
+  [[nodiscard]] Allocator& blocks();
 
   // Sum of durable_len of all inodes; kept true by Change::put_inode and free_inode.
   [[nodiscard]] std::uint64_t durable_bytes() const;

@@ -149,6 +149,42 @@ TEST_CASE("random allocations never overlap and nothing is lost") {
   CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1), kBlocks}});
 }
 
+TEST_CASE("a held range takes nobody's requests and collects what is freed in it") {
+  Allocator allocator;
+  allocator.add({BlockNo(1000), 100});
+  allocator.add({BlockNo(1200), 100});
+  const BlockRun range{BlockNo(1050), 200};
+  allocator.hold(range);
+  CHECK(allocator.free_blocks() == 100);
+  CHECK(allocator.free_in(range) == 100);
+  CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1000), 50}, {BlockNo(1250), 50}});
+  CHECK_FALSE(allocator.take(51, hint(0, 1, true)));
+  CHECK_FALSE(allocator.take_held(range));
+  CHECK(allocator.add({BlockNo(1100), 100}));
+  CHECK_FALSE(allocator.add({BlockNo(1100), 1}));
+  CHECK(allocator.free_blocks() == 100);
+  CHECK(allocator.take_held(range));
+  CHECK(allocator.free_blocks() == 100);
+  CHECK(allocator.add(range));  // it was the caller's
+  CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1000), 300}});
+}
+
+TEST_CASE("a hold that ends gives back what was free and what became free") {
+  Allocator allocator;
+  allocator.add({BlockNo(1000), 100});
+  allocator.hold({BlockNo(1000), 50});
+  allocator.hold({BlockNo(1050), 100});
+  CHECK(allocator.free_blocks() == 0);
+  allocator.let_go({BlockNo(1000), 50});
+  CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1000), 50}});
+  CHECK(allocator.add({BlockNo(1100), 100}));  // half of it in the other hold
+  CHECK(allocator.free_blocks() == 100);
+  allocator.let_go({BlockNo(1050), 100});
+  CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1000), 200}});
+  allocator.let_go({BlockNo(1050), 100});  // no hold: nothing to do
+  CHECK(allocator.free_blocks() == 200);
+}
+
 TEST_CASE("inode numbers come lowest first, the last freed before them") {
   InodeNumbers numbers;
   numbers.add({10, 1000});

@@ -1,0 +1,107 @@
+#include "core/extent_fill.hpp"
+
+#include "core/extent_edit.hpp"
+#include "core/gate.hpp"
+
+namespace pmemfs::core::extent_data {
+
+namespace {
+
+using store::Mapping;
+
+constexpr std::uint64_t kFrameBlocks = format::kFrameSize / kBlock;
+
+bool in_whole_frame(const Mapping& m) {
+  return m.physical && !m.unwritten && m.count >= kFrameBlocks &&
+         m.physical.value % kFrameBlocks == 0;
+}
+
+// Brings what lies at file blocks [logical, logical + kFrameBlocks) to the frame; zeros elsewhere.
+void copy_to_frame(Edit& edit, std::uint64_t logical, BlockNo frame) {
+  const std::uint64_t end = logical + kFrameBlocks;
+  for (std::uint64_t at = logical; at < end;) {
+    const Mapping m = piece(edit.map(), at, end);
+    const ByteOff to = format::byte_off(BlockNo(frame.value + (at - logical)));
+    if (m.physical && !m.unwritten) {
+      edit.region().stream(to, edit.region().data() + format::byte_off(m.physical).value,
+                           m.count * kBlock);
+    } else {
+      edit.region().stream_zeros(to, m.count * kBlock);
+    }
+    at += m.count;
+  }
+  edit.change().needs_fence();
+}
+
+// False when it must be done block by block: no frame is free, or what is there may not move.
+Result<bool> fill_frame(Context& c, Node& node, InodeRecord& inode, std::uint64_t logical) {
+  const Mapping present = node.extents->at(logical);
+  if (in_whole_frame(present)) {
+    return true;
+  }
+  const bool hole = !present.physical && present.count >= kFrameBlocks;
+  if (!hole && (pinned(inode) || !may_move(c, node, inode))) {
+    return false;
+  }
+  InodeRecord changed = inode;
+  Edit edit(c, node);
+  const auto frame = edit.change().allocate(
+      kFrameBlocks, {.near = BlockNo(), .alignment = kFrameBlocks, .whole = true});
+  Status done = frame ? Status() : Status(frame.error());
+  if (done) {
+    copy_to_frame(edit, logical, frame->start);
+    done = edit.map().remove(edit.change(), changed, logical, kFrameBlocks);
+  }
+  if (done) {
+    done = edit.map().insert(edit.change(), changed, {logical, frame->start, kFrameBlocks, false});
+  }
+  if (done.code() == ENOSPC || done.code() == E2BIG) {
+    return false;
+  }
+  PMEMFS_CHECK(done);
+  PMEMFS_CHECK(edit.commit(changed));
+  inode = changed;
+  return true;
+}
+
+// Block by block, as far as one change goes; returns where it stopped.
+Result<std::uint64_t> fill_blocks(Context& c, Node& node, InodeRecord& inode, std::uint64_t from,
+                                  std::uint64_t end) {
+  Edit edit(c, node);
+  std::uint64_t at = from;
+  while (at < end && !edit.full()) {
+    const Mapping m = piece(edit.map(), at, end);
+    std::uint64_t n = m.count;
+    if (!m.physical) {
+      PMEMFS_TRY(n, map_hole(edit, inode, at, m.count, false, {}));
+    } else if (m.unwritten) {
+      PMEMFS_CHECK(use_unwritten(edit, inode, m, {}));
+    }
+    at += n;
+  }
+  PMEMFS_CHECK(edit.commit(inode));
+  return at;
+}
+
+}  // namespace
+
+Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
+  const std::uint64_t end = blocks_for(size);
+  for (std::uint64_t at = 0; at < end;) {
+    PMEMFS_CHECK(load(c, node, inode));
+    const bool framed = at % kFrameBlocks == 0 && end - at >= kFrameBlocks;
+    if (framed) {
+      PMEMFS_TRY(const bool done, fill_frame(c, node, inode, at));
+      if (done) {
+        at += kFrameBlocks;
+        continue;
+      }
+      PMEMFS_CHECK(load(c, node, inode));
+    }
+    const std::uint64_t stop = std::min(end, (at / kFrameBlocks + 1) * kFrameBlocks);
+    PMEMFS_TRY(at, fill_blocks(c, node, inode, at, stop));
+  }
+  return {};
+}
+
+}  // namespace pmemfs::core::extent_data

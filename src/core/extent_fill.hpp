@@ -1,0 +1,14 @@
+// What a durable file in extents needs before it is promised: every block mapped and written, and
+// as much of it in whole frames as there are.
+#pragma once
+
+#include "core/context.hpp"
+
+namespace pmemfs::core::extent_data {
+
+// Maps and zeroes every hole and unwritten range of [0, size). Whole frames of the file come to lie
+// in whole frames of the region (2 MiB, for huge pages and windows) while such are free, with what
+// they hold, unless the file is pinned already: then only where nothing was. Lock: exclusive.
+Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
+
+}  // namespace pmemfs::core::extent_data

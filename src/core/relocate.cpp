@@ -1,0 +1,103 @@
+#include "core/relocate.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/extent_edit.hpp"
+#include "core/gate.hpp"
+#include "format/layout.hpp"
+
+namespace pmemfs::core {
+
+namespace {
+
+using extent_data::Edit;
+using store::Mapping;
+
+// The part of a mapping whose blocks lie in `range`; count 0 when there is none.
+Mapping part_in(const Mapping& m, BlockRun range) {
+  const std::uint64_t begin = std::max(m.physical.value, range.start.value);
+  const std::uint64_t end = std::min(m.physical.value + m.count, range.end().value);
+  if (begin >= end) {
+    return {};
+  }
+  return {m.logical + (begin - m.physical.value), BlockNo(begin), end - begin, m.unwritten};
+}
+
+// What is to be moved in one step.
+std::vector<Mapping> pieces_in(const store::ExtentMap& map, BlockRun range) {
+  std::vector<Mapping> pieces;
+  std::uint64_t room = kRelocationStep;
+  for (const Mapping& m : map.all()) {
+    Mapping part = part_in(m, range);
+    part.count = std::min(part.count, room);
+    if (part.count > 0) {
+      pieces.push_back(part);
+      room -= part.count;
+    }
+  }
+  return pieces;
+}
+
+void copy_blocks(Region& region, BlockNo from, BlockRun to) {
+  region.stream(format::byte_off(to.start), region.data() + format::byte_off(from).value,
+                to.count * format::kBlockSize);
+}
+
+// Moves as much of the piece as one free run takes; returns how much.
+Result<std::uint64_t> move_front(Edit& edit, InodeRecord& inode, const Mapping& piece,
+                                 BlockNo near) {
+  store::AllocationHint hint;
+  hint.near = near;
+  PMEMFS_TRY(const BlockRun to, edit.change().allocate(piece.count, hint));
+  if (!piece.unwritten) {
+    copy_blocks(edit.region(), piece.physical, to);
+    edit.change().needs_fence();
+  }
+  PMEMFS_CHECK(edit.map().remove(edit.change(), inode, piece.logical, to.count));
+  PMEMFS_CHECK(edit.map().insert(edit.change(), inode,
+                                 {piece.logical, to.start, to.count, piece.unwritten}));
+  return to.count;
+}
+
+// Moves the pieces as far as the change has room for; returns how many blocks.
+Result<std::uint64_t> move_pieces(Edit& edit, InodeRecord& inode,
+                                  const std::vector<Mapping>& pieces) {
+  std::uint64_t moved = 0;
+  for (Mapping piece : pieces) {
+    const Mapping before = piece.logical == 0 ? Mapping{} : edit.map().at(piece.logical - 1);
+    BlockNo near = before.physical ? BlockNo(before.physical.value + 1) : BlockNo();
+    while (piece.count > 0) {
+      if (edit.full()) {
+        return moved;
+      }
+      PMEMFS_TRY(const std::uint64_t n, move_front(edit, inode, piece, near));
+      piece = {piece.logical + n, BlockNo(piece.physical.value + n), piece.count - n,
+               piece.unwritten};
+      near = BlockNo();
+      moved += n;
+    }
+  }
+  return moved;
+}
+
+}  // namespace
+
+Result<std::uint64_t> relocate(Context& c, Node& node, BlockRun range) {
+  PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
+  if (!is_regular(inode) || c.has_backing()) {
+    return Error(EOPNOTSUPP);
+  }
+  PMEMFS_CHECK(extent_data::load(c, node, inode));
+  const std::vector<Mapping> pieces = pieces_in(*node.extents, range);
+  if (pieces.empty()) {
+    return std::uint64_t{0};
+  }
+  PMEMFS_CHECK(may_move(c, node, inode));
+  Edit edit(c, node);
+  PMEMFS_TRY(const std::uint64_t moved, move_pieces(edit, inode, pieces));
+  PMEMFS_CHECK(edit.commit(inode));
+  return moved;
+}
+
+}  // namespace pmemfs::core

@@ -1,0 +1,239 @@
+// The central property: whatever happens, no byte of a durable file moves. Random operations,
+// compaction and power cuts; after each step the extents and the bytes of every durable file are as
+// they were.
+#pragma once
+
+#include <map>
+#include <random>
+
+#include "core_rig.hpp"
+
+namespace pmemfs::test {
+
+class PropertyRun {
+ public:
+  explicit PropertyRun(std::uint64_t seed) : rng_(seed), rig_(CoreRig::Data::kExtents) {}
+
+  // False when a durable file was found moved or changed.
+  bool run(int steps) {
+    for (int i = 0; i < steps; i++) {
+      if (rng_() % 8 == 0) {
+        cut_power_within_a_step();
+      } else {
+        step();
+      }
+      if (!as_promised()) {
+        return false;
+      }
+    }
+    return true;
+  }
+  [[nodiscard]] std::uint64_t durable_files() const { return durable_.size(); }
+  [[nodiscard]] std::uint64_t frames_made() const { return frames_made_; }
+  [[nodiscard]] int cuts() const { return cuts_; }
+
+ private:
+  // What was promised: extents as text, one line for each run, and the bytes they held.
+  struct Promise {
+    std::vector<std::string> blocks;  // physical block of each file block
+    std::string bytes;
+  };
+
+  std::uint64_t below(std::uint64_t n) { return rng_() % n; }
+  std::string name() { return "f" + std::to_string(below(40)); }
+
+  void step() {
+    switch (below(8)) {
+      case 0:
+      case 1:
+      case 2:
+        write_somewhere(name(), below(1500) * 1024, 1 + below(200'000));
+        break;
+      case 3:
+        resize(name(), below(3'000'000));
+        break;
+      case 4:
+        remove(name());
+        break;
+      case 5:
+        make_durable("d" + std::to_string(below(5)), below(3'000'000));
+        break;
+      case 6:
+        grow_durable("d" + std::to_string(below(5)));
+        break;
+      default:
+        compact();
+    }
+  }
+
+  // The step may succeed, or find the region full.
+  void write_somewhere(const std::string& file, std::uint64_t off, std::uint64_t n) {
+    auto opened = rig_.fs().create(kRoot, kRootInode, file, 0644, O_RDWR);
+    InodeNo ino;
+    HandleId handle = 0;
+    if (opened) {
+      ino = opened->attributes.ino;
+      handle = opened->opened.handle;
+    } else if (const auto found = rig_.fs().lookup(kRootInode, file)) {
+      ino = found->ino;
+      const auto again = rig_.fs().open_file(ino, O_RDWR, false);
+      REQUIRE(again.ok());
+      handle = again->handle;
+    } else {
+      return;
+    }
+    const std::string content(n, static_cast<char>('a' + below(26)));
+    const auto written = rig_.fs().write(handle, off, bytes(content), false, false);
+    CHECK((written.ok() || written.code() == ENOSPC));
+    rig_.fs().release(handle);
+    rig_.fs().forget(ino, 1);
+  }
+
+  void resize(const std::string& file, std::uint64_t size) {
+    if (!rig_.exists(file)) {
+      return;
+    }
+    AttributeChange change;
+    change.size = size;
+    const auto done = rig_.fs().setattr(kRoot, rig_.stat(file).ino, change);
+    CHECK((done.ok() || done.code() == ENOSPC || done.code() == ETXTBSY));
+  }
+
+  void remove(const std::string& file) {
+    const Status gone = rig_.fs().unlink(kRootInode, file);
+    CHECK((gone.ok() || gone.code() == ENOENT));
+  }
+
+  void make_durable(const std::string& file, std::uint64_t size) {
+    if (durable_.contains(file)) {
+      return;
+    }
+    write_somewhere(file, size, 5000);
+    if (!rig_.exists(file)) {
+      return;
+    }
+    const int code = rig_.set_durable(file);
+    CHECK((code == 0 || code == ENOSPC));
+    if (code == 0) {
+      promise(file);
+    }
+  }
+
+  void grow_durable(const std::string& file) {
+    if (!durable_.contains(file) || rig_.stat(file).size > 6'000'000) {
+      return;
+    }
+    resize(file, rig_.stat(file).size + below(2'500'000));
+    promise(file);
+  }
+
+  void compact() {
+    const auto frames = rig_.fs().make_frames(1 + below(6));
+    REQUIRE(frames.ok());
+    frames_made_ += *frames;
+  }
+
+  void cut_power_within_a_step() {
+    auto countdown = static_cast<int>(below(40));
+    RandomChooser chooser(rng_());
+    std::unique_ptr<SimRegion> left;
+    rig_.region().on_fence([&](SimRegion& region) {
+      if (countdown-- == 0) {
+        left = region.crash(chooser);
+      }
+    });
+    const std::map<std::string, Promise> before = durable_;
+    step();
+    rig_.region().on_fence({});
+    if (!left) {
+      return;
+    }
+    cuts_++;
+    durable_ = before;  // what was promised before is what must be found
+    rig_.restart_from(std::move(left));
+    adopt();
+  }
+
+  // What the step under way had made durable when the power went.
+  void adopt() {
+    for (int i = 0; i < 5; i++) {
+      const std::string file = "d" + std::to_string(i);
+      if (!durable_.contains(file) && rig_.exists(file) && rig_.stat(file).durable) {
+        promise(file);
+      }
+    }
+  }
+
+  void promise(const std::string& file) {
+    Promise& p = durable_[file];
+    Promise now{blocks_of(file), content_of(file)};
+    if (extends(now, p)) {
+      p = std::move(now);
+    } else {
+      broken_ = true;
+    }
+  }
+
+  static bool extends(const Promise& now, const Promise& before) {
+    return now.bytes.size() >= before.bytes.size() && now.blocks.size() >= before.blocks.size() &&
+           std::equal(before.blocks.begin(), before.blocks.end(), now.blocks.begin()) &&
+           now.bytes.compare(0, before.bytes.size(), before.bytes) == 0;
+  }
+
+  bool as_promised() {
+    for (const auto& [file, p] : durable_) {
+      broken_ = broken_ || !rig_.exists(file) || !extends({blocks_of(file), content_of(file)}, p);
+    }
+    return !broken_;
+  }
+
+  // From user.pmemfs.extents: "offset+length at place[ unwritten]" in bytes.
+  std::vector<std::string> blocks_of(const std::string& file) {
+    const auto text = rig_.fs().getxattr(rig_.stat(file).ino, "user.pmemfs.extents");
+    REQUIRE(text.ok());
+    std::vector<std::string> blocks;
+    std::istringstream lines(
+        std::string(reinterpret_cast<const char*>(text->data()), text->size()));
+    std::string line;
+    while (std::getline(lines, line)) {
+      std::uint64_t off = 0;
+      std::uint64_t length = 0;
+      std::uint64_t at = 0;
+      REQUIRE(std::sscanf(line.c_str(), "%lu+%lu at %lu", &off, &length, &at) == 3);
+      for (std::uint64_t i = 0; i < length; i += 4096) {
+        blocks.push_back(std::to_string(off + i) + "@" + std::to_string(at + i));
+      }
+    }
+    return blocks;
+  }
+
+  std::string content_of(const std::string& file) {
+    const auto opened = rig_.fs().open_file(rig_.stat(file).ino, O_RDONLY, false);
+    REQUIRE(opened.ok());
+    std::string text;
+    for (;;) {
+      const std::string more = rig_.read_all(opened->handle, text.size());
+      if (more.empty()) {
+        break;
+      }
+      text += more;
+    }
+    rig_.fs().release(opened->handle);
+    return text;
+  }
+
+  std::mt19937_64 rng_;
+  CoreRig rig_;
+  std::map<std::string, Promise> durable_;
+  std::uint64_t frames_made_ = 0;
+  int cuts_ = 0;
+  bool broken_ = false;
+};
+
+// PMEMFS_SEED and PMEMFS_PROPERTY_STEPS make it longer.
+inline std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+}  // namespace pmemfs::test
