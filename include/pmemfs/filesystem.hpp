@@ -56,7 +56,7 @@ struct AttributeChange {
   bool atime_now = false;
   bool mtime_now = false;
   bool kill_suid_sgid = false;  // a write or truncation by one without CAP_FSETID
-  bool write_kill = false;      // the kernel's empty SETATTR: a passthrough write happened
+  bool write_kill = false;      // the kernel's empty SETATTR: a passthrough write, or chown(-1, -1)
 };
 
 // How the data of an open handle travels.

@@ -145,6 +145,15 @@ Status change_record(Context& c, Node& node, InodeRecord& inode, const Attribute
   return tx.commit();
 }
 
+// With no handle open for writing, the kernel's empty SETATTR comes from chown(-1, -1), for which
+// it asks no right: only the owner and root may take set-id bits away by that.
+bool strips_what_is_not_theirs(const Node& node, const InodeRecord& inode, const Caller& caller,
+                               const AttributeChange& change) {
+  const bool set_id = (inode.mode.load() & (S_ISUID | S_ISGID)) != 0 && !is_directory(inode);
+  const bool chown_of_nothing = change.write_kill && node.writers == 0;
+  return set_id && chown_of_nothing && caller.uid != 0 && caller.uid != inode.uid.load();
+}
+
 }  // namespace
 
 Result<Attributes> attributes(Context& c, Node& node, const InodeRecord& inode) {
@@ -165,7 +174,7 @@ Result<Attributes> getattr(Context& c, InodeNo ino) {
   return attributes(c, *node, inode);
 }
 
-Result<Attributes> setattr(Context& c, const Caller& /*caller*/, InodeNo ino,
+Result<Attributes> setattr(Context& c, const Caller& caller, InodeNo ino,
                            const AttributeChange& change) {
   if (c.read_only()) {
     return Error(EROFS);
@@ -173,6 +182,9 @@ Result<Attributes> setattr(Context& c, const Caller& /*caller*/, InodeNo ino,
   const NodeRef node = c.nodes.get(ino);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
+  if (strips_what_is_not_theirs(*node, inode, caller, change)) {
+    return Error(EPERM);
+  }
   if (change.size) {
     PMEMFS_CHECK(change_size(c, *node, inode, *change.size));
   }

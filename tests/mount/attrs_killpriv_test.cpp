@@ -137,6 +137,25 @@ POSIX_CASE("killpriv: reading, chmod and times clear nothing") {
   CHECK(mode_of(file) == 06777);
 }
 
+// chown(-1, -1) asks for no change of owner, so that the kernel checks nothing by itself.
+POSIX_CASE("killpriv: a chown of nothing by a stranger takes no set-id bit away") {
+  const auto chown_nothing = [](const std::string& file) {
+    return sys::lchown(file, static_cast<uid_t>(-1), static_cast<gid_t>(-1));
+  };
+  for (const mode_t mode : {04755U, 02755U, 06755U}) {
+    const std::string file = open_to_all(place, mode);
+    EXPECT_ERRNO_AS(kAlice, EPERM, chown_nothing(file));
+    CHECK(mode_of(file) == mode);
+    EXPECT_OK(chown_nothing(file));
+    CHECK(mode_of(file) == 0755);
+    NEED_OK(sys::lchown(file, kAlice.uid, kAlice.gid));
+    NEED_OK(sys::chmod(file, mode));
+    EXPECT_OK_AS(kAlice, chown_nothing(file));
+    CHECK(mode_of(file) == 0755);
+    EXPECT_OK_AS(kBob, chown_nothing(file));
+  }
+}
+
 POSIX_CASE("killpriv: the mode is right for execution at once") {
   const std::string file = open_to_all(place, 06777);
   static_cast<void>(mode_of(file));  // cached
