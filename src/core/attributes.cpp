@@ -121,13 +121,14 @@ Status change_size(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
   return data_resize(c, node, inode, size);
 }
 
-Status change_record(Context& c, Node& node, InodeRecord& inode, const AttributeChange& change) {
+Status change_record(Context& c, Node& node, InodeRecord& inode, const AttributeChange& change,
+                     Killer killer) {
   store::Change tx(*c.store);
   const bool owner_changes = change.uid || change.gid;
   const bool kills = change.kill_suid_sgid || change.write_kill || owner_changes;
   set_owner(inode, change);
   if (kills && !is_directory(inode)) {
-    PMEMFS_CHECK(kill_privileges(tx, inode));
+    PMEMFS_CHECK(kill_privileges(tx, inode, killer));
   }
   if (change.mode) {
     PMEMFS_CHECK(set_mode(tx, inode, *change.mode));
@@ -145,13 +146,25 @@ Status change_record(Context& c, Node& node, InodeRecord& inode, const Attribute
   return tx.commit();
 }
 
+// Supplementary groups are not known here: their members count as strangers.
+Killer killer_of(const InodeRecord& inode, const Caller& caller) {
+  const bool member = caller.uid == 0 || caller.gid == inode.gid.load();
+  return member ? Killer::kMember : Killer::kStranger;
+}
+
+std::uint32_t killed_bits(std::uint32_t mode, Killer killer) {
+  const bool sgid = killer == Killer::kStranger || (mode & S_IXGRP) != 0;
+  return mode & static_cast<std::uint32_t>(S_ISUID | (sgid ? S_ISGID : 0));
+}
+
 // With no handle open for writing, the kernel's empty SETATTR comes from chown(-1, -1), for which
 // it asks no right: only the owner and root may take set-id bits away by that.
 bool strips_what_is_not_theirs(const Node& node, const InodeRecord& inode, const Caller& caller,
                                const AttributeChange& change) {
-  const bool set_id = (inode.mode.load() & (S_ISUID | S_ISGID)) != 0 && !is_directory(inode);
+  const bool set_id = killed_bits(inode.mode.load(), killer_of(inode, caller)) != 0;
   const bool chown_of_nothing = change.write_kill && node.writers == 0;
-  return set_id && chown_of_nothing && caller.uid != 0 && caller.uid != inode.uid.load();
+  return set_id && chown_of_nothing && !is_directory(inode) && caller.uid != 0 &&
+         caller.uid != inode.uid.load();
 }
 
 }  // namespace
@@ -191,7 +204,7 @@ Result<Attributes> setattr(Context& c, const Caller& caller, InodeNo ino,
   const bool more = change.mode || change.uid || change.gid || sets_times(change) || change.ctime ||
                     change.write_kill || (change.kill_suid_sgid && has_privileges(inode));
   if (more) {
-    PMEMFS_CHECK(change_record(c, *node, inode, change));
+    PMEMFS_CHECK(change_record(c, *node, inode, change, killer_of(inode, caller)));
   }
   return attributes(c, *node, inode);
 }
@@ -225,16 +238,12 @@ void touch_atime(Context& c, Node& node) {
 
 bool has_privileges(const InodeRecord& inode) {
   const std::uint32_t mode = inode.mode.load();
-  const bool group_runs = (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
-  return (mode & S_ISUID) != 0 || group_runs || inode.xattrs.load() != 0;
+  return (mode & (S_ISUID | S_ISGID)) != 0 || inode.xattrs.load() != 0;
 }
 
-Result<bool> kill_privileges(store::Change& change, InodeRecord& inode) {
+Result<bool> kill_privileges(store::Change& change, InodeRecord& inode, Killer killer) {
   const std::uint32_t mode = inode.mode.load();
-  std::uint32_t kept = mode & ~static_cast<std::uint32_t>(S_ISUID);
-  if ((mode & S_IXGRP) != 0) {
-    kept &= ~static_cast<std::uint32_t>(S_ISGID);
-  }
+  const std::uint32_t kept = mode & ~killed_bits(mode, killer);
   inode.mode.store(kept);
   bool changed = kept != mode;
   if (inode.xattrs.load() != 0) {
@@ -252,7 +261,7 @@ Status kill_privileges_now(Context& c, InodeRecord& inode) {
     return {};
   }
   store::Change change(*c.store);
-  PMEMFS_TRY(const bool changed, kill_privileges(change, inode));
+  PMEMFS_TRY(const bool changed, kill_privileges(change, inode, Killer::kMember));
   if (!changed) {
     return {};
   }

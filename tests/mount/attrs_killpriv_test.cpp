@@ -110,7 +110,39 @@ POSIX_CASE("killpriv: the owner's own changes clear them too, root's do not") {
     const std::string roots = open_to_all(place, 06755);
     EXPECT_OK(change.make(roots));
     CHECK(mode_of(roots) == 06755);
+    const std::string not_run = open_to_all(place, 02644);
+    EXPECT_OK(change.make(not_run));
+    CHECK(mode_of(not_run) == 02644);
   }
+}
+
+// Until Linux 6.2 the kernel kept S_ISGID where the group may not execute; since then it stays for
+// members of the group and root only. Where the kernel's flag comes with the change itself
+// (O_TRUNC, writes through the daemon) pmemfs keeps it, as older kernels.
+POSIX_CASE("killpriv: setgid that the group may not run goes for strangers, stays for members") {
+  for (const Change& change : changes()) {
+    INFO(change.what);
+    const std::string own = open_to_all(place, 0666);
+    NEED_OK(sys::lchown(own, kAlice.uid, kAlice.gid));
+    NEED_OK(sys::chmod(own, 02666));
+    EXPECT_OK_AS(kAlice, change.make(own));
+    CHECK(mode_of(own) == 02666);
+    const std::string_view what = change.what;
+    if (what == "fallocate" || what == "copy_file_range" || what.starts_with("truncate")) {
+      const std::string foreign = open_to_all(place, 06666);
+      EXPECT_OK_AS(kAlice, change.make(foreign));
+      CHECK(mode_of(foreign) == 0666);
+    }
+  }
+}
+
+POSIX_CASE(
+    "killpriv: setgid of a foreign group goes by chown, whether or not the group may run it") {
+  const std::string file = open_to_all(place, 02644);
+  EXPECT_OK(sys::lchown(file, kAlice.uid, 3000));
+  CHECK(mode_of(file) == 02644);
+  EXPECT_OK_AS(kAlice, sys::lchown(file, static_cast<uid_t>(-1), kAlice.gid));
+  CHECK(mode_of(file) == 0644);
 }
 
 POSIX_CASE("killpriv: the second and later files of one handle too") {
