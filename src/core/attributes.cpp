@@ -86,9 +86,13 @@ Status set_mode(store::Change& tx, InodeRecord& inode, std::uint32_t mode) {
   return store::set_xattr(tx, inode, kAclAccess, acl.serialize(), 0);
 }
 
+[[nodiscard]] bool touches(const AttributeChange& change) {
+  return change.atime_now || change.mtime_now;
+}
+
 // utimes: the region keeps the value, together with the host's time of this moment.
 void set_times(InodeRecord& inode, const AttributeChange& change, const HostStat* host) {
-  const Timestamp present = now();
+  const Timestamp present = touches(change) ? file_time() : Timestamp();
   if (change.atime || change.atime_now) {
     store::set_atime(inode, change.atime_now ? present : *change.atime);
     set_flag(inode, format::kInodeAtimeSet, host != nullptr);
@@ -141,7 +145,7 @@ Status change_record(Context& c, Node& node, InodeRecord& inode, const Attribute
     }
     set_times(inode, change, on_host ? &host : nullptr);
   }
-  store::set_ctime(inode, change.ctime.value_or(now()));
+  store::set_ctime(inode, change.ctime.value_or(touches(change) ? file_time() : now()));
   tx.put_inode(inode);
   return tx.commit();
 }
