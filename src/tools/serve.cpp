@@ -49,6 +49,7 @@ FilesystemOptions filesystem_options(const MountOptions& mount, std::uint64_t ca
 std::unique_ptr<OpenedRegion> open_for(const DaemonOptions& options) {
   OpenedRegion::Options open;
   open.read_only = options.mount.read_only();
+  open.keep_atime = (options.mount.flags() & MS_NOATIME) != 0;
   open.wait_seconds = kLockPatience;
   open.filesystem = [&options](std::uint64_t capacity) {
     return filesystem_options(options.mount, capacity);

@@ -233,4 +233,27 @@ POSIX_CASE("times: statx tells when a file was born") {
   CHECK(operator_equal(birth("moved"), born));
 }
 
+// Passthrough reads by the options of a mount of the host, which must not show through.
+TEST_CASE("times: reading moves no atime with noatime and read-only") {
+  need_mounting();
+  on_each(pmemfs_kinds(), [](Kind kind) {
+    Mount mount(MountSpec{kind, "allow_other"});
+    make_file(mount / "file", "content");
+    for (const char* options : {"allow_other,noatime", "allow_other,ro"}) {
+      INFO(options);
+      mount.unmount();
+      mount.mount(options);
+      const timespec before = stat_of(mount / "file").st_atim;
+      tick();
+      CHECK(content_of(mount / "file") == "content");
+      CHECK(operator_equal(stat_of(mount / "file").st_atim, before));
+    }
+    mount.unmount();
+    mount.mount();
+    const timespec before = stat_of(mount / "file").st_atim;
+    CHECK(content_of(mount / "file") == "content");
+    CHECK(is_later(stat_of(mount / "file").st_atim, before));
+  });
+}
+
 }  // namespace pmemfs::test
