@@ -43,6 +43,7 @@ FilesystemOptions filesystem_options(const MountOptions& mount, std::uint64_t ca
   options.passthrough = mount.passthrough;
   options.directory_index_bytes = mount.index_memory;
   options.update_atime = (mount.flags() & MS_NOATIME) == 0;
+  options.update_directory_atime = (mount.flags() & MS_NODIRATIME) == 0;
   return options;
 }
 

@@ -256,4 +256,20 @@ TEST_CASE("times: reading moves no atime with noatime and read-only") {
   });
 }
 
+TEST_CASE("times: nodiratime keeps the atime of directories alone") {
+  need_mounting();
+  on_each(pmemfs_kinds(), [](Kind kind) {
+    Mount mount(MountSpec{kind, "allow_other,nodiratime"});
+    NEED_OK(sys::mkdir(mount / "dir"));
+    const timespec before = stat_of(mount / "dir").st_atim;
+    tick();
+    CHECK(names_in(mount / "dir").empty());
+    CHECK(operator_equal(stat_of(mount / "dir").st_atim, before));
+    mount.unmount();
+    mount.mount("allow_other");
+    CHECK(names_in(mount / "dir").empty());
+    CHECK(is_later(stat_of(mount / "dir").st_atim, before));
+  });
+}
+
 }  // namespace pmemfs::test
