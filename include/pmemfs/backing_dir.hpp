@@ -5,6 +5,7 @@
 // What has not been synced may be lost in a crash of the host, in any subset: see docs/DESIGN.md.
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -44,6 +45,11 @@ struct HostSpace {
   std::uint64_t files_free = 0;
 };
 
+// For set_times: the host's present time, which is in order with what it stamps by itself; and
+// "leave it".
+inline constexpr Timestamp kHostNow{0, UTIME_NOW};
+inline constexpr Timestamp kHostKeep{0, UTIME_OMIT};
+
 // Thread-safe. Descriptors are plain file descriptors owned by the caller, who closes them with
 // close(2); all access to content goes through the functions below, so that a simulator sees it.
 //
@@ -75,6 +81,7 @@ class BackingDir {
   virtual Status allocate(int fd, int mode, std::uint64_t off, std::uint64_t len) = 0;
   // whence: SEEK_DATA or SEEK_HOLE.
   virtual Result<std::uint64_t> seek(int fd, std::uint64_t off, int whence) = 0;
+  // kHostNow and kHostKeep are no times but ask for what their names say.
   virtual Status set_times(int fd, Timestamp atime, Timestamp mtime) = 0;
 
   // Makes every page of [off, off + len) written, without changing a byte: an atomic

@@ -56,7 +56,7 @@ struct AttributeChange {
   bool atime_now = false;
   bool mtime_now = false;
   bool kill_suid_sgid = false;  // a write or truncation by one without CAP_FSETID
-  bool write_kill = false;      // the kernel's empty SETATTR: a passthrough write happened
+  bool write_kill = false;      // the kernel's empty SETATTR: a passthrough write, or chown(-1, -1)
 };
 
 // How the data of an open handle travels.
@@ -114,8 +114,9 @@ struct FilesystemOptions {
   // Host files of freed inodes may be deleted: the store's OpenReport had no doubt, and the data
   // directory is this region's.
   bool collect_orphans = true;
-  bool update_atime = true;  // as relatime, where the core keeps it; false: noatime
-  bool background = true;    // run the syncer and the orphan collector in threads
+  bool update_atime = true;            // as relatime, where the core keeps it; false: noatime
+  bool update_directory_atime = true;  // false: nodiratime
+  bool background = true;              // run the syncer and the orphan collector in threads
   std::uint64_t directory_index_bytes = 64ULL << 20U;  // cap of the DRAM indexes of directories
 };
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -58,10 +59,26 @@ Status list(int directory, const std::function<void(const char*)>& entry) {
   }
 }
 
+// The same directory on a mount of our own, unseen by others: passthrough goes by the options of
+// the mount that a host file was opened on, not by the flags of the handle. None where that is not
+// allowed.
+UniqueFd without_atime(int directory) {
+  UniqueFd own(::open_tree(directory, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+  struct mount_attr attributes {};
+  attributes.attr_set = MOUNT_ATTR_NOATIME;
+  attributes.attr_clr = MOUNT_ATTR__ATIME;
+  if (!own || ::mount_setattr(own.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0) {
+    return {};
+  }
+  return own;
+}
+
 }  // namespace
 
-Result<std::unique_ptr<HostDir>> HostDir::open_at(int data_fd, bool read_only) {
+Result<std::unique_ptr<HostDir>> HostDir::open_at(int data_fd, bool read_only, bool keep_atime) {
   std::unique_ptr<HostDir> dir(new HostDir(read_only));
+  const UniqueFd own = keep_atime ? without_atime(data_fd) : UniqueFd();
+  data_fd = own ? own.get() : data_fd;
   PMEMFS_TRY(dir->data_, open_beneath(data_fd, ".", O_RDONLY | O_DIRECTORY));
   PMEMFS_TRY(dir->mount_id_, mount_id_of(data_fd));
   for (unsigned i = 0; i < kDirectories; ++i) {

@@ -22,8 +22,10 @@ namespace pmemfs::backing {
 class HostDir final : public BackingDir {
  public:
   // `data_fd` is only used during the call. EUCLEAN when one of the directories is missing or not
-  // as it should be.
-  static Result<std::unique_ptr<HostDir>> open_at(int data_fd, bool read_only);
+  // as it should be. `keep_atime`: reading moves no time of access, even when the kernel reads for
+  // others; where this process may not make a mount, the host's mount options decide.
+  static Result<std::unique_ptr<HostDir>> open_at(int data_fd, bool read_only,
+                                                  bool keep_atime = false);
 
   Result<int> create(BackingName name) override;
   Result<int> open(BackingName name) override;

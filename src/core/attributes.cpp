@@ -87,9 +87,13 @@ Status set_mode(store::Change& tx, InodeRecord& inode, std::uint32_t mode) {
   return store::set_xattr(tx, inode, kAclAccess, acl.serialize(), 0);
 }
 
+[[nodiscard]] bool touches(const AttributeChange& change) {
+  return change.atime_now || change.mtime_now;
+}
+
 // utimes: the region keeps the value, together with the host's time of this moment.
 void set_times(InodeRecord& inode, const AttributeChange& change, const HostStat* host) {
-  const Timestamp present = now();
+  const Timestamp present = touches(change) ? file_time() : Timestamp();
   if (change.atime || change.atime_now) {
     store::set_atime(inode, change.atime_now ? present : *change.atime);
     set_flag(inode, format::kInodeAtimeSet, host != nullptr);
@@ -122,13 +126,14 @@ Status change_size(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
   return data_resize(c, node, inode, size);
 }
 
-Status change_record(Context& c, Node& node, InodeRecord& inode, const AttributeChange& change) {
+Status change_record(Context& c, Node& node, InodeRecord& inode, const AttributeChange& change,
+                     Killer killer) {
   store::Change tx(*c.store);
   const bool owner_changes = change.uid || change.gid;
   const bool kills = change.kill_suid_sgid || change.write_kill || owner_changes;
   set_owner(inode, change);
   if (kills && !is_directory(inode)) {
-    PMEMFS_CHECK(kill_privileges(tx, inode));
+    PMEMFS_CHECK(kill_privileges(tx, inode, killer));
   }
   if (change.mode) {
     PMEMFS_CHECK(set_mode(tx, inode, *change.mode));
@@ -141,9 +146,30 @@ Status change_record(Context& c, Node& node, InodeRecord& inode, const Attribute
     }
     set_times(inode, change, on_host ? &host : nullptr);
   }
-  store::set_ctime(inode, change.ctime.value_or(now()));
+  store::set_ctime(inode, change.ctime.value_or(touches(change) ? file_time() : now()));
   tx.put_inode(inode);
   return tx.commit();
+}
+
+// Supplementary groups are not known here: their members count as strangers.
+Killer killer_of(const InodeRecord& inode, const Caller& caller) {
+  const bool member = caller.uid == 0 || caller.gid == inode.gid.load();
+  return member ? Killer::kMember : Killer::kStranger;
+}
+
+std::uint32_t killed_bits(std::uint32_t mode, Killer killer) {
+  const bool sgid = killer == Killer::kStranger || (mode & S_IXGRP) != 0;
+  return mode & static_cast<std::uint32_t>(S_ISUID | (sgid ? S_ISGID : 0));
+}
+
+// With no handle open for writing, the kernel's empty SETATTR comes from chown(-1, -1), for which
+// it asks no right: only the owner and root may take set-id bits away by that.
+bool strips_what_is_not_theirs(const Node& node, const InodeRecord& inode, const Caller& caller,
+                               const AttributeChange& change) {
+  const bool set_id = killed_bits(inode.mode.load(), killer_of(inode, caller)) != 0;
+  const bool chown_of_nothing = change.write_kill && node.writers == 0;
+  return set_id && chown_of_nothing && !is_directory(inode) && caller.uid != 0 &&
+         caller.uid != inode.uid.load();
 }
 
 }  // namespace
@@ -166,7 +192,7 @@ Result<Attributes> getattr(Context& c, InodeNo ino) {
   return attributes(c, *node, inode);
 }
 
-Result<Attributes> setattr(Context& c, const Caller& /*caller*/, InodeNo ino,
+Result<Attributes> setattr(Context& c, const Caller& caller, InodeNo ino,
                            const AttributeChange& change) {
   if (c.read_only()) {
     return Error(EROFS);
@@ -177,13 +203,16 @@ Result<Attributes> setattr(Context& c, const Caller& /*caller*/, InodeNo ino,
   }
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
+  if (strips_what_is_not_theirs(*node, inode, caller, change)) {
+    return Error(EPERM);
+  }
   if (change.size) {
     PMEMFS_CHECK(change_size(c, *node, inode, *change.size));
   }
   const bool more = change.mode || change.uid || change.gid || sets_times(change) || change.ctime ||
                     change.write_kill || (change.kill_suid_sgid && has_privileges(inode));
   if (more) {
-    PMEMFS_CHECK(change_record(c, *node, inode, change));
+    PMEMFS_CHECK(change_record(c, *node, inode, change, killer_of(inode, caller)));
   }
   return attributes(c, *node, inode);
 }
@@ -217,16 +246,12 @@ void touch_atime(Context& c, Node& node) {
 
 bool has_privileges(const InodeRecord& inode) {
   const std::uint32_t mode = inode.mode.load();
-  const bool group_runs = (mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP);
-  return (mode & S_ISUID) != 0 || group_runs || inode.xattrs.load() != 0;
+  return (mode & (S_ISUID | S_ISGID)) != 0 || inode.xattrs.load() != 0;
 }
 
-Result<bool> kill_privileges(store::Change& change, InodeRecord& inode) {
+Result<bool> kill_privileges(store::Change& change, InodeRecord& inode, Killer killer) {
   const std::uint32_t mode = inode.mode.load();
-  std::uint32_t kept = mode & ~static_cast<std::uint32_t>(S_ISUID);
-  if ((mode & S_IXGRP) != 0) {
-    kept &= ~static_cast<std::uint32_t>(S_ISGID);
-  }
+  const std::uint32_t kept = mode & ~killed_bits(mode, killer);
   inode.mode.store(kept);
   bool changed = kept != mode;
   if (inode.xattrs.load() != 0) {
@@ -244,7 +269,7 @@ Status kill_privileges_now(Context& c, InodeRecord& inode) {
     return {};
   }
   store::Change change(*c.store);
-  PMEMFS_TRY(const bool changed, kill_privileges(change, inode));
+  PMEMFS_TRY(const bool changed, kill_privileges(change, inode, Killer::kMember));
   if (!changed) {
     return {};
   }

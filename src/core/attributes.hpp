@@ -16,11 +16,15 @@ Result<Attributes> setattr(Context& c, const Caller& caller, InodeNo ino,
 // day old. No locks held.
 void touch_atime(Context& c, Node& node);
 
-// What a write by another than the owner costs an inode: S_ISUID, S_ISGID when the group may
-// execute, and its file capabilities. Returns true when `inode` changed and must be put.
-// Lock: exclusive.
-Result<bool> kill_privileges(store::Change& change, InodeRecord& inode);
-// The same in a change of its own, when there is anything to kill. Lock: exclusive.
+// Who writes to a file or gives it away, for what that costs the file.
+enum class Killer : std::uint8_t {
+  kMember,    // of the file's group, or root: S_ISGID stays where the group may not execute
+  kStranger,  // to the file's group
+};
+// What a write or a change of owner costs an inode: S_ISUID, S_ISGID, and its file capabilities.
+// Returns true when `inode` changed and must be put. Lock: exclusive.
+Result<bool> kill_privileges(store::Change& change, InodeRecord& inode, Killer killer);
+// The same by a kMember in a change of its own, when there is anything to kill. Lock: exclusive.
 Status kill_privileges_now(Context& c, InodeRecord& inode);
 [[nodiscard]] bool has_privileges(const InodeRecord& inode);
 

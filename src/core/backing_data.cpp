@@ -156,12 +156,17 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
   return with_space(c, [&] { return c.backing->write(file.fd(), off, src.data(), src.size()); });
 }
 
+// For what changes nothing and succeeds: POSIX marks the file as modified by it.
+static Status mark_modified(Context& c, int fd) {
+  return c.backing->set_times(fd, kHostKeep, kHostNow);
+}
+
 // Growth of a durable file: the new bytes are filled, synced and promised before anyone sees them
 // as part of the file's contract.
 static Status grow_durable(Context& c, InodeRecord& inode, int fd, std::uint64_t size) {
   const std::uint64_t promised = inode.durable_len.load();
   if (size <= promised) {
-    return {};
+    return mark_modified(c, fd);
   }
   const DurableReservation room(c, size - promised);
   if (!room.granted()) {
@@ -222,7 +227,7 @@ static Status allocate_durable(Context& c, InodeRecord& inode, int fd, int mode,
     return with_space(
         c, [&] { return c.backing->allocate(fd, FALLOC_FL_KEEP_SIZE, from, end - from); });
   }
-  return {};
+  return mark_modified(c, fd);
 }
 
 Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint64_t off,

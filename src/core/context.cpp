@@ -1,8 +1,12 @@
 #include "core/context.hpp"
 
+#include <sys/mman.h>
+#include <sys/stat.h>
+
 #include <ctime>
 #include <utility>
 
+#include "base/unique_fd.hpp"
 #include "core/reap.hpp"
 
 namespace pmemfs::core {
@@ -53,6 +57,17 @@ Timestamp now() {
   timespec t{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &t);
   return {t.tv_sec, static_cast<std::uint32_t>(t.tv_nsec)};
+}
+
+// The kernel stamps files finer than its coarse clock ticks (6.13 and newer) and shows that time
+// nowhere but on a file.
+Timestamp file_time() {
+  static const base::UniqueFd kFile(::memfd_create("pmemfs-time", MFD_CLOEXEC));
+  struct stat st {};
+  if (::futimens(kFile.get(), nullptr) != 0 || ::fstat(kFile.get(), &st) != 0) {
+    return now();
+  }
+  return {st.st_mtim.tv_sec, static_cast<std::uint32_t>(st.st_mtim.tv_nsec)};
 }
 
 Result<InodeRecord> read_inode(Context& c, const Node& node) {

@@ -77,6 +77,9 @@ struct Context {
 // CLOCK_REALTIME_COARSE: the clock that local filesystems and the host stamp with, so that times
 // kept here and times kept by the host's filesystem compare as they should.
 [[nodiscard]] Timestamp now();
+// What the kernel would stamp a file with, never before any stamp that it has given: for a touch,
+// which must not look older than what was written before it. Dearer than now().
+[[nodiscard]] Timestamp file_time();
 
 // The inode under the caller's lock of its node. ENOENT when it is free: for a caller that came by
 // number this is a stale handle.

@@ -78,7 +78,9 @@ Status list(Context& c, InodeNo dir, std::uint64_t cookie, bool with_attributes,
     if (!is_directory(inode)) {
       return Error(ENOTDIR);
     }
-    touch_atime(c, *node);
+    if (c.options.update_directory_atime) {
+      touch_atime(c, *node);
+    }
     if (cookie == 0 && !offer_dot(sink, ".", dir, 1)) {
       return {};
     }

@@ -14,7 +14,7 @@ std::unique_ptr<OpenedRegion> OpenedRegion::open(const std::string& path, const 
   std::unique_ptr<OpenedRegion> opened(new OpenedRegion);
   opened->open_handle(path, options);
   if (opened->handle_->kind() == region::HostKind::kDirectory) {
-    opened->open_backing();
+    opened->open_backing(options.keep_atime);
   }
   store::OpenReport report;
   auto store = store::Store::open(opened->handle_->region(), &report);
@@ -53,9 +53,9 @@ void OpenedRegion::open_handle(const std::string& path, const Options& options) 
   }
 }
 
-void OpenedRegion::open_backing() {
+void OpenedRegion::open_backing(bool keep_atime) {
   const std::string& path = handle_->path();
-  auto host = backing::HostDir::open_at(handle_->data_fd(), read_only_);
+  auto host = backing::HostDir::open_at(handle_->data_fd(), read_only_, keep_atime || read_only_);
   if (!host) {
     fail(kExitFailure, "{}/{}: {}; restore the region from a copy", path, region::kDataName,
          host.code() == EUCLEAN ? "its directories are missing or open to others"

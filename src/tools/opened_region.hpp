@@ -19,6 +19,7 @@ class OpenedRegion {
  public:
   struct Options {
     bool read_only = false;
+    bool keep_atime = false;  // of host files, whatever reads them
     unsigned wait_seconds = 0;
     // Completes the filesystem's options once the capacity in bytes is known.
     std::function<FilesystemOptions(std::uint64_t capacity)> filesystem;
@@ -37,7 +38,7 @@ class OpenedRegion {
  private:
   OpenedRegion() = default;
   void open_handle(const std::string& path, const Options& options);
-  void open_backing();
+  void open_backing(bool keep_atime);
   // Whether host files that nothing refers to may be deleted; says why not.
   [[nodiscard]] bool may_collect(const store::OpenReport& report);
   [[nodiscard]] std::uint64_t capacity();

@@ -43,12 +43,14 @@ FilesystemOptions filesystem_options(const MountOptions& mount, std::uint64_t ca
   options.passthrough = mount.passthrough;
   options.directory_index_bytes = mount.index_memory;
   options.update_atime = (mount.flags() & MS_NOATIME) == 0;
+  options.update_directory_atime = (mount.flags() & MS_NODIRATIME) == 0;
   return options;
 }
 
 std::unique_ptr<OpenedRegion> open_for(const DaemonOptions& options) {
   OpenedRegion::Options open;
   open.read_only = options.mount.read_only();
+  open.keep_atime = (options.mount.flags() & MS_NOATIME) != 0;
   open.wait_seconds = kLockPatience;
   open.filesystem = [&options](std::uint64_t capacity) {
     return filesystem_options(options.mount, capacity);

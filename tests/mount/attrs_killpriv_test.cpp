@@ -110,7 +110,39 @@ POSIX_CASE("killpriv: the owner's own changes clear them too, root's do not") {
     const std::string roots = open_to_all(place, 06755);
     EXPECT_OK(change.make(roots));
     CHECK(mode_of(roots) == 06755);
+    const std::string not_run = open_to_all(place, 02644);
+    EXPECT_OK(change.make(not_run));
+    CHECK(mode_of(not_run) == 02644);
   }
+}
+
+// Until Linux 6.2 the kernel kept S_ISGID where the group may not execute; since then it stays for
+// members of the group and root only. Where the kernel's flag comes with the change itself
+// (O_TRUNC, writes through the daemon) pmemfs keeps it, as older kernels.
+POSIX_CASE("killpriv: setgid that the group may not run goes for strangers, stays for members") {
+  for (const Change& change : changes()) {
+    INFO(change.what);
+    const std::string own = open_to_all(place, 0666);
+    NEED_OK(sys::lchown(own, kAlice.uid, kAlice.gid));
+    NEED_OK(sys::chmod(own, 02666));
+    EXPECT_OK_AS(kAlice, change.make(own));
+    CHECK(mode_of(own) == 02666);
+    const std::string_view what = change.what;
+    if (what == "fallocate" || what == "copy_file_range" || what.starts_with("truncate")) {
+      const std::string foreign = open_to_all(place, 06666);
+      EXPECT_OK_AS(kAlice, change.make(foreign));
+      CHECK(mode_of(foreign) == 0666);
+    }
+  }
+}
+
+POSIX_CASE(
+    "killpriv: setgid of a foreign group goes by chown, whether or not the group may run it") {
+  const std::string file = open_to_all(place, 02644);
+  EXPECT_OK(sys::lchown(file, kAlice.uid, 3000));
+  CHECK(mode_of(file) == 02644);
+  EXPECT_OK_AS(kAlice, sys::lchown(file, static_cast<uid_t>(-1), kAlice.gid));
+  CHECK(mode_of(file) == 0644);
 }
 
 POSIX_CASE("killpriv: the second and later files of one handle too") {
@@ -135,6 +167,25 @@ POSIX_CASE("killpriv: reading, chmod and times clear nothing") {
   char byte = 0;
   EXPECT_OK_AS(kBob, ::read(writer(file).get(), &byte, 1));
   CHECK(mode_of(file) == 06777);
+}
+
+// chown(-1, -1) asks for no change of owner, so that the kernel checks nothing by itself.
+POSIX_CASE("killpriv: a chown of nothing by a stranger takes no set-id bit away") {
+  const auto chown_nothing = [](const std::string& file) {
+    return sys::lchown(file, static_cast<uid_t>(-1), static_cast<gid_t>(-1));
+  };
+  for (const mode_t mode : {04755U, 02755U, 06755U}) {
+    const std::string file = open_to_all(place, mode);
+    EXPECT_ERRNO_AS(kAlice, EPERM, chown_nothing(file));
+    CHECK(mode_of(file) == mode);
+    EXPECT_OK(chown_nothing(file));
+    CHECK(mode_of(file) == 0755);
+    NEED_OK(sys::lchown(file, kAlice.uid, kAlice.gid));
+    NEED_OK(sys::chmod(file, mode));
+    EXPECT_OK_AS(kAlice, chown_nothing(file));
+    CHECK(mode_of(file) == 0755);
+    EXPECT_OK_AS(kBob, chown_nothing(file));
+  }
 }
 
 POSIX_CASE("killpriv: the mode is right for execution at once") {

@@ -79,6 +79,21 @@ POSIX_CASE("times: NOW and OMIT") {
   EXPECT_ERRNO(ENOENT, set_times(place / "missing", kNow, kNow));
 }
 
+// As make needs it. Kernels from 6.13 on stamp a file finely once it was looked at.
+POSIX_CASE("times: a touch is not older than a write before it") {
+  make_file(place / "stamp");
+  const UniqueFd fd = open_file(place / "written", O_CREAT | O_RDWR);
+  for (int i = 0; i < 100; i++) {
+    static_cast<void>(stat_of(fd.get()));
+    ::usleep(static_cast<useconds_t>(500 + 37 * i));
+    CHECK(pwrite_all(fd.get(), "x", 0));
+    NEED_OK(::utimensat(AT_FDCWD, (place / "stamp").c_str(), nullptr, 0));
+    const timespec written = stat_of(fd.get()).st_mtim;
+    const timespec touched = stat_of(place / "stamp").st_mtim;
+    CHECK_FALSE(is_later(written, touched));
+  }
+}
+
 POSIX_CASE("times: who may set them") {
   make_file(place / "file", "", 0664);
   NEED_OK(sys::lchown(place / "file", kAlice.uid, 3000));
@@ -216,6 +231,45 @@ POSIX_CASE("times: statx tells when a file was born") {
   NEED_OK(sys::truncate(place / "file", 100));
   NEED_OK(sys::rename(place / "file", place / "moved"));
   CHECK(operator_equal(birth("moved"), born));
+}
+
+// Passthrough reads by the options of a mount of the host, which must not show through.
+TEST_CASE("times: reading moves no atime with noatime and read-only") {
+  need_mounting();
+  on_each(pmemfs_kinds(), [](Kind kind) {
+    Mount mount(MountSpec{kind, "allow_other"});
+    make_file(mount / "file", "content");
+    for (const char* options : {"allow_other,noatime", "allow_other,ro"}) {
+      INFO(options);
+      mount.unmount();
+      mount.mount(options);
+      const timespec before = stat_of(mount / "file").st_atim;
+      tick();
+      CHECK(content_of(mount / "file") == "content");
+      CHECK(operator_equal(stat_of(mount / "file").st_atim, before));
+    }
+    mount.unmount();
+    mount.mount();
+    const timespec before = stat_of(mount / "file").st_atim;
+    CHECK(content_of(mount / "file") == "content");
+    CHECK(is_later(stat_of(mount / "file").st_atim, before));
+  });
+}
+
+TEST_CASE("times: nodiratime keeps the atime of directories alone") {
+  need_mounting();
+  on_each(pmemfs_kinds(), [](Kind kind) {
+    Mount mount(MountSpec{kind, "allow_other,nodiratime"});
+    NEED_OK(sys::mkdir(mount / "dir"));
+    const timespec before = stat_of(mount / "dir").st_atim;
+    tick();
+    CHECK(names_in(mount / "dir").empty());
+    CHECK(operator_equal(stat_of(mount / "dir").st_atim, before));
+    mount.unmount();
+    mount.mount("allow_other");
+    CHECK(names_in(mount / "dir").empty());
+    CHECK(is_later(stat_of(mount / "dir").st_atim, before));
+  });
 }
 
 }  // namespace pmemfs::test

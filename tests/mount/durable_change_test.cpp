@@ -42,6 +42,20 @@ PMEMFS_CASE("ftruncate to the same size") {
   CHECK((content_of(file) == pattern(kSize, 1)));
 }
 
+// POSIX: each that succeeds marks the file as modified.
+PMEMFS_CASE("what changes neither size nor content moves mtime all the same") {
+  const std::string file = durable_file(place / "file");
+  const UniqueFd fd = open_file(file, O_RDWR);
+  const timespec old_times[2] = {{50, 0}, {60, 0}};
+  NEED_OK(::futimens(fd.get(), old_times));
+  EXPECT_OK(::ftruncate(fd.get(), kSize));
+  CHECK(stat_of(file).st_mtim.tv_sec > 60);
+  CHECK(stat_of(file).st_atim.tv_sec == 50);
+  NEED_OK(::futimens(fd.get(), old_times));
+  EXPECT_OK(::fallocate(fd.get(), 0, 0, kSize));
+  CHECK(stat_of(file).st_mtim.tv_sec > 60);
+}
+
 PMEMFS_CASE("shrink, O_TRUNC") {
   const std::string file = durable_file(place / "file");
   const UniqueFd fd = open_file(file, O_RDWR);
