@@ -52,7 +52,7 @@ Status fill_extents(Context& c, Node& node, InodeRecord& inode) {
   if (!room.granted()) {
     return Error(EDQUOT);
   }
-  PMEMFS_CHECK(extent_data::fill(c, node, inode, size));
+  PMEMFS_CHECK(extent_data::fill(c, node, inode, 0, size));
   set_flag(inode, format::kInodeDurable, true);
   inode.durable_len.store(size);
   store::set_ctime(inode, now());

@@ -171,8 +171,7 @@ static Status grow_durable(Context& c, Node& node, InodeRecord& inode, std::uint
     zero_leftovers(edit, inode, size);
     PMEMFS_CHECK(edit.commit(inode));
   }
-  if (Status filled = fill(c, node, inode, size); !filled) {
-    (void)shrink(c, node, inode, old_size);
+  if (Status filled = fill(c, node, inode, old_size, size); !filled) {
     return filled;
   }
   Edit edit(c, node);

@@ -1,7 +1,11 @@
 #include "core/extent_fill.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #include "core/extent_edit.hpp"
 #include "core/gate.hpp"
+#include "store/allocator.hpp"
 
 namespace pmemfs::core::extent_data {
 
@@ -83,14 +87,10 @@ Result<std::uint64_t> fill_blocks(Context& c, Node& node, InodeRecord& inode, st
   return at;
 }
 
-}  // namespace
-
-Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
-  const std::uint64_t end = blocks_for(size);
-  for (std::uint64_t at = 0; at < end;) {
+Status fill_range(Context& c, Node& node, InodeRecord& inode, std::uint64_t at, std::uint64_t end) {
+  while (at < end) {
     PMEMFS_CHECK(load(c, node, inode));
-    const bool framed = at % kFrameBlocks == 0 && end - at >= kFrameBlocks;
-    if (framed) {
+    if (at % kFrameBlocks == 0 && end - at >= kFrameBlocks) {
       PMEMFS_TRY(const bool done, fill_frame(c, node, inode, at));
       if (done) {
         at += kFrameBlocks;
@@ -102,6 +102,62 @@ Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
     PMEMFS_TRY(at, fill_blocks(c, node, inode, at, stop));
   }
   return {};
+}
+
+std::vector<Mapping> holes_in(const store::ExtentMap& map, std::uint64_t at, std::uint64_t end) {
+  std::vector<Mapping> holes;
+  while (at < end) {
+    const Mapping m = piece(map, at, end);
+    if (!m.physical) {
+      holes.push_back(m);
+    }
+    at += m.count;
+  }
+  return holes;
+}
+
+std::uint64_t blocks_of(const std::vector<Mapping>& mappings) {
+  std::uint64_t n = 0;
+  for (const Mapping& m : mappings) {
+    n += m.count;
+  }
+  return n;
+}
+
+// Makes holes of what was filled. Best effort: what stays mapped reads as zeros, as the hole did.
+void give_back(Context& c, Node& node, InodeRecord& inode, const std::vector<Mapping>& holes) {
+  for (const Mapping& hole : holes) {
+    for (std::uint64_t left = hole.count; left > 0;) {
+      if (!load(c, node, inode)) {
+        return;
+      }
+      InodeRecord changed = inode;
+      Edit edit(c, node);
+      const auto rest = edit.map().remove_some(edit.change(), changed, hole.logical, left);
+      if (!rest || !edit.commit(changed)) {
+        return;
+      }
+      inode = changed;
+      left = *rest;
+    }
+  }
+}
+
+}  // namespace
+
+Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t from, std::uint64_t to) {
+  const std::uint64_t begin = from / kBlock;
+  const std::uint64_t end = blocks_for(to);
+  PMEMFS_CHECK(load(c, node, inode));
+  const std::vector<Mapping> holes = holes_in(*node.extents, begin, end);
+  if (blocks_of(holes) > c.store->blocks().free_blocks()) {
+    return Error(ENOSPC);
+  }
+  const Status filled = fill_range(c, node, inode, begin, end);
+  if (!filled) {
+    give_back(c, node, inode, holes);
+  }
+  return filled;
 }
 
 }  // namespace pmemfs::core::extent_data

@@ -6,9 +6,10 @@
 
 namespace pmemfs::core::extent_data {
 
-// Maps and zeroes every hole and unwritten range of [0, size). Whole frames of the file come to lie
-// in whole frames of the region (2 MiB, for huge pages and windows) while such are free, with what
-// they hold, unless the file is pinned already: then only where nothing was. Lock: exclusive.
-Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
+// Maps and zeroes every hole and unwritten range of [from, to), in bytes. Whole frames of the file
+// come to lie in whole frames of the region (2 MiB, for huge pages and windows) while such are
+// free, with what they hold, unless the file is pinned already: then only where nothing was.
+// ENOSPC: what was a hole is one again. Lock: exclusive.
+Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t from, std::uint64_t to);
 
 }  // namespace pmemfs::core::extent_data
