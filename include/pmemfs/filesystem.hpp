@@ -159,6 +159,26 @@ struct DurableFile {
   std::string path;  // one of its names; empty when unlinked
 };
 
+// Long work on where data lies. Called now and then, without locks, with bytes that were moved and
+// bytes that are to be; false ends the work early: what was moved stays moved.
+using RelocationWatch = std::function<bool(std::uint64_t moved, std::uint64_t total)>;
+
+// What such work had to leave where it was.
+struct LeftBehind {
+  InodeNo ino;
+  std::uint64_t bytes = 0;
+  int reason = 0;    // ETXTBSY: durable; EBUSY: open or mapped; ENOSPC: no room elsewhere; EUCLEAN
+  std::string path;  // one of its names; empty when it has none
+};
+
+struct Relocated {
+  std::uint64_t files = 0;  // of which something moved
+  std::uint64_t bytes = 0;
+  std::uint64_t metadata_left = 0;  // bytes in the range that belong to no file's data
+  bool finished = true;             // false: the watch ended it
+  std::vector<LeftBehind> left;
+};
+
 // Thread-safe: every function may be called from any thread at any time between open and close.
 // Functions that return Attributes of an inode by name (lookup, mk*, link, readdirplus) count one
 // reference for the caller, dropped by forget(), as FUSE's nlookup.
@@ -177,8 +197,8 @@ class Filesystem final {
   void set_hooks(EdgeHooks hooks);
 
   // Orderly end: frees unlinked files, syncs the host, marks the region clean. No request may be
-  // under way. `users_gone`: the edge knows that no file is open or mapped any more; else files that
-  // were open for writing are taken for mapped by the mounts of this boot that follow.
+  // under way. `users_gone`: the edge knows that no file is open or mapped any more; else files
+  // that were open for writing are taken for mapped by the mounts of this boot that follow.
   Status close(bool users_gone = false);
 
   // Names.
@@ -242,9 +262,15 @@ class Filesystem final {
   // For pmemfsctl.
   FilesystemStatus status();
   Result<std::vector<DurableFile>> durable_files();
-  // Empties 2 MiB frames of ordinary files' data until `wanted` whole ones are free, as far as there
-  // is room elsewhere; returns how many are. Regions with data in extents; EOPNOTSUPP, EROFS.
+  // Empties 2 MiB frames of ordinary files' data until `wanted` whole ones are free, as far as
+  // there is room elsewhere; returns how many are. Regions with data in extents; EOPNOTSUPP, EROFS.
   Result<std::uint64_t> make_frames(std::uint64_t wanted);
+  // Brings a file's data together; `ino` 0: every file's, each as far as it has more pieces than it
+  // needs. One file: ETXTBSY, EBUSY, EISDIR; of all, those are left behind.
+  Result<Relocated> defrag(InodeNo ino, const RelocationWatch& watch);
+  // Moves data out of bytes [off, off + len) of the region, widened to blocks, and gives nobody the
+  // space there as long as the filesystem stays open. EOPNOTSUPP as make_frames, EINVAL.
+  Result<Relocated> evacuate(std::uint64_t off, std::uint64_t len, const RelocationWatch& watch);
   // Gives memory back: directory indexes, idle descriptors.
   void shrink();
 

@@ -59,7 +59,8 @@ struct Context {
   NodeRef root;  // held always
 
   std::mutex tree;  // held while a directory moves to another: nobody else changes parents then
-  std::mutex compaction;  // frames are emptied by one thread at a time; no other lock is held then
+  std::mutex
+      compaction;  // data is moved for others by one thread at a time; it holds no lock before
   std::mutex unsynced_mutex;
   std::vector<BackingName> unsynced;  // created and not yet synced, for the syncer
 

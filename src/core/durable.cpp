@@ -178,7 +178,7 @@ Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<cons
   if (!c.has_backing() || !c.passthrough) {
     wait_until_idle(c, *node);
   }
-  make_frames_before_pin(c, *node);
+  frame_before_pin(c, *node);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
   if (!is_regular(inode) && !is_directory(inode)) {

@@ -145,6 +145,24 @@ void give_back(Context& c, Node& node, InodeRecord& inode, const std::vector<Map
 
 }  // namespace
 
+Result<Framed> frame_data(Context& c, Node& node, InodeRecord& inode) {
+  Framed framed;
+  const std::uint64_t end = inode.size.load() / format::kFrameSize * kFrameBlocks;
+  for (std::uint64_t at = 0; at < end; at += kFrameBlocks) {
+    PMEMFS_CHECK(load(c, node, inode));
+    if (in_whole_frame(node.extents->at(at)) ||
+        !holes_in(*node.extents, at, at + kFrameBlocks).empty()) {
+      continue;
+    }
+    bool done = false;
+    if (framed.missing == 0) {  // else none is free
+      PMEMFS_TRY(done, fill_frame(c, node, inode, at));
+    }
+    (done ? framed.moved : framed.missing)++;
+  }
+  return framed;
+}
+
 Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t from, std::uint64_t to) {
   const std::uint64_t begin = from / kBlock;
   const std::uint64_t end = blocks_for(to);

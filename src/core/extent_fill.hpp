@@ -12,4 +12,13 @@ namespace pmemfs::core::extent_data {
 // ENOSPC: what was a hole is one again. Lock: exclusive.
 Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t from, std::uint64_t to);
 
+// How many whole frames of the file lie in whole frames of the region, and how many could.
+struct Framed {
+  std::uint64_t moved = 0;    // by this call
+  std::uint64_t missing = 0;  // have no hole, and lie elsewhere still
+};
+// Moves whole frames of a file that is not pinned, those without holes, to whole frames of the
+// region while such are free. Lock: exclusive.
+Result<Framed> frame_data(Context& c, Node& node, InodeRecord& inode);
+
 }  // namespace pmemfs::core::extent_data

@@ -16,6 +16,7 @@
 #include "core/frames.hpp"
 #include "core/maintenance.hpp"
 #include "core/names.hpp"
+#include "core/rearrange.hpp"
 #include "core/rename.hpp"
 #include "core/status.hpp"
 #include "core/xattrs.hpp"
@@ -266,6 +267,13 @@ Result<std::uint64_t> Filesystem::make_frames(std::uint64_t wanted) {
     return Error(EROFS);
   }
   return core::make_frames(c, wanted);
+}
+Result<Relocated> Filesystem::defrag(InodeNo ino, const RelocationWatch& watch) {
+  return core::defrag(impl_->context, ino, watch);
+}
+Result<Relocated> Filesystem::evacuate(std::uint64_t off, std::uint64_t len,
+                                       const RelocationWatch& watch) {
+  return core::evacuate(impl_->context, off, len, watch);
 }
 void Filesystem::shrink() {
   core::drop_indexes(impl_->context, 0);

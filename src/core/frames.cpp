@@ -6,6 +6,7 @@
 #include <shared_mutex>
 
 #include "base/log.hpp"
+#include "core/extent_fill.hpp"
 #include "core/gate.hpp"
 #include "core/relocate.hpp"
 #include "store/allocator.hpp"
@@ -16,30 +17,17 @@ namespace {
 
 using store::Mapping;
 
-std::vector<InodeNo> regular_files(Context& c, Status* walked) {
+std::vector<InodeNo> regular_files(Context& c) {
   std::vector<InodeNo> files;
-  *walked = c.store->for_each_inode(
+  // Damage is told at mount; what can be read is told here.
+  (void)c.store->for_each_inode(
       [&files](const InodeRecord& inode) {
-        if (is_regular(inode) && !pinned(inode) && inode.data_blocks.load() != 0) {
+        if (is_regular(inode) && inode.data_blocks.load() != 0) {
           files.emplace_back(inode.ino.load());
         }
       },
       [](InodeNo) {});
   return files;
-}
-
-// The extents of a file that may move; empty for any other. Loads no map into the node.
-Result<std::vector<Mapping>> extents_of(Context& c, Node& node) {
-  const std::shared_lock lock(node.lock);
-  PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
-  if (!is_regular(inode) || pinned(inode)) {
-    return std::vector<Mapping>();
-  }
-  if (node.extents) {
-    return node.extents->all();
-  }
-  PMEMFS_TRY(const auto map, store::ExtentMap::load(*c.store, inode));
-  return map->all();
 }
 
 BlockRun frame_run(std::uint64_t frame) {
@@ -97,9 +85,13 @@ class HeldFrames {
       blocks_.let_go(frame_run(frame));
     }
   }
-  void add(std::uint64_t frame) {
-    blocks_.hold(frame_run(frame));
+  // False when the frame is held by others.
+  bool add(std::uint64_t frame) {
+    if (!blocks_.hold(frame_run(frame))) {
+      return false;
+    }
     frames_.push_back(frame);
+    return true;
   }
   void sort() { std::sort(frames_.begin(), frames_.end()); }
   // The held frames that a mapping touches. sort() was called.
@@ -127,8 +119,7 @@ void choose(const FrameUse& use, std::uint64_t missing, std::uint64_t free, Held
     if (missing == 0 || to_move > free) {
       return;
     }
-    held.add(frame);
-    --missing;
+    missing -= held.add(frame) ? 1U : 0U;
   }
 }
 
@@ -137,7 +128,7 @@ void empty_frame_of(Context& c, InodeNo ino, BlockRun frame) {
   for (;;) {
     const NodeRef node = c.nodes.get(ino);
     const std::unique_lock lock(node->lock);
-    const auto moved = relocate(c, *node, frame);
+    const auto moved = relocate_out_of(c, *node, frame);
     if (!moved || *moved == 0) {
       return;
     }
@@ -146,27 +137,52 @@ void empty_frame_of(Context& c, InodeNo ino, BlockRun frame) {
 
 }  // namespace
 
-Status for_each_movable(Context& c,
-                        const std::function<void(InodeNo, const std::vector<Mapping>&)>& f) {
-  Status walked;
-  for (const InodeNo ino : regular_files(c, &walked)) {
-    const NodeRef node = c.nodes.get(ino);
-    if (const auto extents = extents_of(c, *node); extents && !extents->empty()) {
-      f(ino, *extents);
-    }
+Result<std::vector<Mapping>> extents_of_file(Context& c, InodeNo ino, bool* durable) {
+  const NodeRef node = c.nodes.get(ino);
+  const std::shared_lock lock(node->lock);
+  PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
+  if (!is_regular(inode) || c.has_backing()) {
+    return Error(is_directory(inode) ? EISDIR : EOPNOTSUPP);
   }
-  return walked;
+  *durable = pinned(inode);
+  if (node->extents) {
+    return node->extents->all();
+  }
+  PMEMFS_TRY(const auto map, store::ExtentMap::load(*c.store, inode));
+  return map->all();
 }
 
+void for_each_file(Context& c, const FileVisitor& visit) {
+  for (const InodeNo ino : regular_files(c)) {
+    bool durable = false;
+    if (const auto extents = extents_of_file(c, ino, &durable); extents && !extents->empty()) {
+      visit(ino, durable, *extents);
+    }
+  }
+}
+
+namespace {
+
+void for_each_movable(Context& c,
+                      const std::function<void(InodeNo, const std::vector<Mapping>&)>& f) {
+  for_each_file(c, [&f](InodeNo ino, bool durable, const std::vector<Mapping>& extents) {
+    if (!durable) {
+      f(ino, extents);
+    }
+  });
+}
+
+}  // namespace
+
 std::uint64_t make_frames(Context& c, std::uint64_t wanted) {
-  const std::lock_guard one_at_a_time(c.compaction);
   store::Allocator& blocks = c.store->blocks();
   const std::uint64_t present = blocks.aligned_pieces(kFrameBlocks);
-  if (c.has_backing() || present >= wanted) {
-    return present;
+  const std::unique_lock one_at_a_time(c.compaction, std::try_to_lock);
+  if (c.has_backing() || present >= wanted || !one_at_a_time) {
+    return present;  // who is at it now may take long (evacuate)
   }
   FrameUse use(c.store->space().blocks);
-  (void)for_each_movable(c, [&use](InodeNo, const std::vector<Mapping>& extents) {
+  for_each_movable(c, [&use](InodeNo, const std::vector<Mapping>& extents) {
     for (const Mapping& m : extents) {
       use.add_movable(m);
     }
@@ -179,7 +195,7 @@ std::uint64_t make_frames(Context& c, std::uint64_t wanted) {
     const std::uint64_t spread = blocks.free_blocks() - present * kFrameBlocks;
     choose(use, wanted - present, spread, held);
     held.sort();
-    (void)for_each_movable(c, [&](InodeNo ino, const std::vector<Mapping>& extents) {
+    for_each_movable(c, [&](InodeNo ino, const std::vector<Mapping>& extents) {
       for (const Mapping& m : extents) {
         held.for_each_in(m, [&](BlockRun frame) { empty_frame_of(c, ino, frame); });
       }
@@ -202,10 +218,23 @@ std::optional<InodeRecord> file_in_extents(Context& c, Node& node) {
 
 }  // namespace
 
-void make_frames_before_pin(Context& c, Node& node) {
-  const auto inode = file_in_extents(c, node);
-  if (inode && !is_durable(*inode) && inode->size.load() >= format::kFrameSize) {
-    make_frames(c, inode->size.load() / format::kFrameSize);
+// What moves into frames gives up blocks elsewhere, of which more frames can be made.
+void frame_before_pin(Context& c, Node& node) {
+  const auto file = file_in_extents(c, node);
+  if (!file || pinned(*file) || file->size.load() < format::kFrameSize) {
+    return;
+  }
+  std::uint64_t wanted = file->size.load() / format::kFrameSize;
+  for (bool more = true; more;) {
+    make_frames(c, wanted);
+    const std::unique_lock lock(node.lock);
+    auto inode = read_inode(c, node);
+    if (!inode || !is_regular(*inode) || pinned(*inode)) {
+      return;
+    }
+    const auto framed = extent_data::frame_data(c, node, *inode);
+    more = framed && framed->moved > 0 && framed->missing > 0;
+    wanted = framed ? framed->missing : 0;
   }
 }
 

@@ -12,20 +12,25 @@ namespace pmemfs::core {
 
 inline constexpr std::uint64_t kFrameBlocks = format::kFrameSize / format::kBlockSize;
 
-// Calls back for each regular file with data in extents that may move (the gate's first question),
-// ascending. What it is told was true a moment ago. No locks held. EUCLEAN: the inode table is
-// damaged; what was found before was told.
-Status for_each_movable(Context& c,
-                        const std::function<void(InodeNo, const std::vector<store::Mapping>&)>& f);
+// The extents of a regular file. ENOENT, EISDIR, EOPNOTSUPP (a device, or a region with backing
+// files). Loads no map into the node. No locks held.
+Result<std::vector<store::Mapping>> extents_of_file(Context& c, InodeNo ino, bool* durable);
+
+// Calls back for each regular file with data in extents, ascending. What it is told was true a
+// moment ago; damaged files are left out. No locks held.
+using FileVisitor =
+    std::function<void(InodeNo, bool durable, const std::vector<store::Mapping>& extents)>;
+void for_each_file(Context& c, const FileVisitor& visit);
 
 // Tries to have at least `wanted` whole frames free: empties those that take the least moving, as
 // far as there is free space outside them. Returns how many are free then. Takes time in proportion
 // to the files there are and to what moves. No locks held.
 std::uint64_t make_frames(Context& c, std::uint64_t wanted);
 
-// Before a file in extents becomes durable, or a durable one grows to `size` bytes: makes the
-// frames that it lacks. Does nothing for other files. No locks held.
-void make_frames_before_pin(Context& c, Node& node);
+// Before a file in extents becomes durable: its whole frames come to lie in frames as far as such
+// can be made; the caller's fill() does what has holes. Before a durable one grows to `size` bytes:
+// makes the frames that it lacks. Nothing is done for other files. No locks held.
+void frame_before_pin(Context& c, Node& node);
 void make_frames_before_growth(Context& c, Node& node, std::uint64_t size);
 
 }  // namespace pmemfs::core

@@ -60,43 +60,83 @@ Result<std::uint64_t> move_front(Edit& edit, InodeRecord& inode, const Mapping& 
   return to.count;
 }
 
-// Moves the pieces as far as the change has room for; returns how many blocks.
+// Moves the pieces as far as the change has room for; returns how many blocks. To `near`, or behind
+// what lies before each piece.
 Result<std::uint64_t> move_pieces(Edit& edit, InodeRecord& inode,
-                                  const std::vector<Mapping>& pieces) {
+                                  const std::vector<Mapping>& pieces, BlockNo near) {
   std::uint64_t moved = 0;
   for (Mapping piece : pieces) {
     const Mapping before = piece.logical == 0 ? Mapping{} : edit.map().at(piece.logical - 1);
-    BlockNo near = before.physical ? BlockNo(before.physical.value + 1) : BlockNo();
+    BlockNo to = near;
+    if (!near && before.physical) {
+      to = BlockNo(before.physical.value + 1);
+    }
     while (piece.count > 0) {
       if (edit.full()) {
         return moved;
       }
-      PMEMFS_TRY(const std::uint64_t n, move_front(edit, inode, piece, near));
+      PMEMFS_TRY(const std::uint64_t n, move_front(edit, inode, piece, to));
       piece = {piece.logical + n, BlockNo(piece.physical.value + n), piece.count - n,
                piece.unwritten};
-      near = BlockNo();
+      near = near ? BlockNo(near.value + n) : near;
+      to = near;
       moved += n;
     }
   }
   return moved;
 }
 
-}  // namespace
-
-Result<std::uint64_t> relocate(Context& c, Node& node, BlockRun range) {
+// `pick` names the pieces of the loaded map.
+template <typename Pick>
+Result<std::uint64_t> relocate(Context& c, Node& node, BlockNo near, const Pick& pick) {
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
   if (!is_regular(inode) || c.has_backing()) {
     return Error(EOPNOTSUPP);
   }
   PMEMFS_CHECK(extent_data::load(c, node, inode));
-  const std::vector<Mapping> pieces = pieces_in(*node.extents, range);
+  const std::vector<Mapping> pieces = pick(*node.extents);
   if (pieces.empty()) {
     return std::uint64_t{0};
   }
   PMEMFS_CHECK(may_move(c, node, inode));
   Edit edit(c, node);
-  PMEMFS_TRY(const std::uint64_t moved, move_pieces(edit, inode, pieces));
+  PMEMFS_TRY(const std::uint64_t moved, move_pieces(edit, inode, pieces, near));
   PMEMFS_CHECK(edit.commit(inode));
+  return moved;
+}
+
+}  // namespace
+
+Result<std::uint64_t> relocate_out_of(Context& c, Node& node, BlockRun range) {
+  return relocate(c, node, BlockNo(),
+                  [range](const store::ExtentMap& map) { return pieces_in(map, range); });
+}
+
+Result<std::uint64_t> relocate_to(Context& c, Node& node, std::uint64_t logical, BlockNo near,
+                                  std::uint64_t* next) {
+  std::vector<Mapping> pieces;
+  const auto pick = [&](const store::ExtentMap& map) {
+    std::uint64_t at = logical;
+    for (std::uint64_t room = kRelocationStep; room > 0;) {
+      Mapping m = map.next(at);
+      if (m.count == 0) {
+        break;
+      }
+      m.count = std::min(m.count, room);
+      room -= m.count;
+      at = m.logical + m.count;
+      pieces.push_back(m);
+    }
+    return pieces;
+  };
+  PMEMFS_TRY(const std::uint64_t moved, relocate(c, node, near, pick));
+  *next = logical;
+  std::uint64_t left = moved;
+  for (const Mapping& m : pieces) {
+    const std::uint64_t n = std::min(left, m.count);
+    *next = n > 0 ? m.logical + n : *next;
+    left -= n;
+  }
   return moved;
 }
 

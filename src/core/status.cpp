@@ -15,7 +15,7 @@ namespace {
 // Fills in the path of each wanted inode by walking directories; stops when all have one.
 class PathFinder {
  public:
-  PathFinder(Context& c, std::unordered_map<InodeNo, DurableFile*> wanted)
+  PathFinder(Context& c, std::unordered_map<InodeNo, std::string*> wanted)
       : c_(c), wanted_(std::move(wanted)) {}
 
   void run() {
@@ -34,7 +34,7 @@ class PathFinder {
     if (found == wanted_.end()) {
       return;
     }
-    found->second->path = path;
+    *found->second = path;
     wanted_.erase(found);
   }
 
@@ -60,7 +60,7 @@ class PathFinder {
   }
 
   Context& c_;
-  std::unordered_map<InodeNo, DurableFile*> wanted_;
+  std::unordered_map<InodeNo, std::string*> wanted_;
   std::vector<std::pair<InodeNo, std::string>> pending_;
 };
 
@@ -110,6 +110,16 @@ FilesystemStatus status(Context& c) {
   return s;
 }
 
+std::unordered_map<InodeNo, std::string> paths_of(Context& c, const std::vector<InodeNo>& inodes) {
+  std::unordered_map<InodeNo, std::string> paths;
+  std::unordered_map<InodeNo, std::string*> wanted;
+  for (const InodeNo ino : inodes) {
+    wanted.emplace(ino, &paths[ino]);
+  }
+  PathFinder(c, std::move(wanted)).run();
+  return paths;
+}
+
 Result<std::vector<DurableFile>> durable_files(Context& c) {
   std::vector<DurableFile> files;
   PMEMFS_CHECK(c.store->for_each_inode(
@@ -120,9 +130,9 @@ Result<std::vector<DurableFile>> durable_files(Context& c) {
                          std::string()});
       },
       [](InodeNo) {}));
-  std::unordered_map<InodeNo, DurableFile*> wanted;
+  std::unordered_map<InodeNo, std::string*> wanted;
   for (DurableFile& f : files) {
-    wanted.emplace(f.ino, &f);
+    wanted.emplace(f.ino, &f.path);
   }
   PathFinder(c, std::move(wanted)).run();
   return files;

@@ -164,8 +164,12 @@ Allocator::ByStart::iterator Allocator::first_overlap(std::uint64_t start) {
   return run;
 }
 
-void Allocator::hold(BlockRun range) {
+bool Allocator::hold(BlockRun range) {
   const std::lock_guard lock(mutex_);
+  const auto after = holds_.lower_bound(range.end().value);
+  if (after != holds_.begin() && std::prev(after)->second.end > range.start.value) {
+    return false;
+  }
   Hold& hold = holds_[range.start.value];
   hold.end = range.end().value;
   for (auto run = first_overlap(range.start.value); run != by_start_.end() && run->first < hold.end;
@@ -175,18 +179,28 @@ void Allocator::hold(BlockRun range) {
     carve(run, piece);
     hold.free.push_back(piece);
   }
+  return true;
 }
 
-void Allocator::let_go(BlockRun range) {
-  const std::lock_guard lock(mutex_);
-  const auto hold = holds_.find(range.start.value);
-  if (hold == holds_.end()) {
-    return;
-  }
+void Allocator::end_hold(std::map<std::uint64_t, Hold>::iterator hold) {
   const std::vector<BlockRun> free = std::move(hold->second.free);
   holds_.erase(hold);
   for (const BlockRun& run : free) {
     add_around_holds(run);
+  }
+}
+
+void Allocator::let_go(BlockRun range) {
+  const std::lock_guard lock(mutex_);
+  if (const auto hold = holds_.find(range.start.value); hold != holds_.end()) {
+    end_hold(hold);
+  }
+}
+
+void Allocator::let_go_all() {
+  const std::lock_guard lock(mutex_);
+  while (!holds_.empty()) {
+    end_hold(holds_.begin());
   }
 }
 

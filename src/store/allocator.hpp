@@ -29,10 +29,11 @@ class Allocator {
   void distrust(BlockRun run);
 
   // Sets a range apart that is to be emptied: its free blocks, and those freed in it later, go to
-  // nobody until the hold ends. Held ranges do not overlap (the caller's affair).
-  void hold(BlockRun range);
+  // nobody until the hold ends. False, and nothing done, when it overlaps a held range.
+  bool hold(BlockRun range);
   // Ends the hold: what is free in the range is free for all again.
   void let_go(BlockRun range);
+  void let_go_all();
   // Ends the hold and gives the range to the caller when all of it is free; else false, and it goes
   // on.
   bool take_held(BlockRun range);
@@ -61,6 +62,7 @@ class Allocator {
   bool add_locked(BlockRun run);
   bool add_around_holds(BlockRun run);
   bool set_aside(Hold& hold, BlockRun run);
+  void end_hold(std::map<std::uint64_t, Hold>::iterator hold);
   void add_trusted(BlockRun run);
   [[nodiscard]] std::optional<BlockRun> find_near(std::uint64_t count, const AllocationHint& h);
   [[nodiscard]] std::optional<BlockRun> find_fit(std::uint64_t count, std::uint64_t alignment,

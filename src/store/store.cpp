@@ -296,6 +296,7 @@ BlockRun leave_snapshot(Store::Impl& impl) {
   if (!impl.trusted || impl.counters.orphans.load() != 0) {
     return {};  // the next open() must look for itself
   }
+  impl.blocks.let_go_all();  // set apart in this mount, free in the next
   Snapshot snapshot;
   snapshot.free_blocks = impl.blocks.runs();
   snapshot.free_inodes = impl.numbers.runs();

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "core_rig.hpp"
+#include "support/extent_text.hpp"
 
 namespace pmemfs::test {
 
@@ -43,7 +44,7 @@ class PropertyRun {
   std::string name() { return "f" + std::to_string(below(40)); }
 
   void step() {
-    switch (below(8)) {
+    switch (below(9)) {
       case 0:
       case 1:
       case 2:
@@ -61,8 +62,11 @@ class PropertyRun {
       case 6:
         grow_durable("d" + std::to_string(below(5)));
         break;
-      default:
+      case 7:
         compact();
+        break;
+      default:
+        REQUIRE(rig_.fs().defrag(InodeNo(), {}).ok());
     }
   }
 
@@ -187,21 +191,14 @@ class PropertyRun {
     return !broken_;
   }
 
-  // From user.pmemfs.extents: "offset+length at place[ unwritten]" in bytes.
   std::vector<std::string> blocks_of(const std::string& file) {
     const auto text = rig_.fs().getxattr(rig_.stat(file).ino, "user.pmemfs.extents");
     REQUIRE(text.ok());
     std::vector<std::string> blocks;
-    std::istringstream lines(
-        std::string(reinterpret_cast<const char*>(text->data()), text->size()));
-    std::string line;
-    while (std::getline(lines, line)) {
-      std::uint64_t off = 0;
-      std::uint64_t length = 0;
-      std::uint64_t at = 0;
-      REQUIRE(std::sscanf(line.c_str(), "%lu+%lu at %lu", &off, &length, &at) == 3);
-      for (std::uint64_t i = 0; i < length; i += 4096) {
-        blocks.push_back(std::to_string(off + i) + "@" + std::to_string(at + i));
+    for (const ExtentLine& line :
+         parse_extents({reinterpret_cast<const char*>(text->data()), text->size()})) {
+      for (std::uint64_t i = 0; i < line.length; i += 4096) {
+        blocks.push_back(std::to_string(line.offset + i) + "@" + std::to_string(line.at + i));
       }
     }
     return blocks;
