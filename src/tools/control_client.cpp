@@ -35,15 +35,23 @@ std::optional<Client> Client::connect(const std::string& path) {
 }
 
 Json Client::ask(const std::string& command, std::chrono::seconds patience) {
+  return request(Json{{"command", command}}, patience);
+}
+
+Json Client::request(const Json& what, std::chrono::seconds patience,
+                     const OnProgress& on_progress) {
   set_patience(socket_.get(), patience);
   LineSocket lines(socket_.get());
-  if (!lines.write_line(Json{{"command", command}}.dump())) {
+  if (!lines.write_line(what.dump())) {
     fail(kExitFailure, "the daemon (process {}) does not take requests", pid_);
   }
   while (const auto line = lines.read_line(kMaxAnswerLine)) {
     const Json answer = Json::parse(*line, nullptr, false);
     if (answer.is_discarded() || !answer.is_object()) {
       break;
+    }
+    if (answer.contains("progress") && on_progress) {
+      on_progress(answer["progress"]);
     }
     if (answer.contains("result")) {
       return answer["result"];

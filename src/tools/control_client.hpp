@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -17,7 +18,11 @@ class Client {
   // The daemon's process id.
   [[nodiscard]] int pid() const { return pid_; }
 
+  using OnProgress = std::function<void(const Json&)>;
+
   // The result. Throws Failure with the daemon's error, or when nothing comes for `patience`.
+  Json request(const Json& what, std::chrono::seconds patience = kPatience,
+               const OnProgress& on_progress = {});
   Json ask(const std::string& command, std::chrono::seconds patience = kPatience);
 
  private:

@@ -14,7 +14,9 @@
 //   request  {"command":"status"} and a newline, at most kMaxRequest bytes
 //   answers  any number of {"progress":…}, then one of {"result":…} or {"error":"text"}
 //
-// Commands: state, status, durable, counters, reset_counters.
+// Commands: state, status, durable, counters, reset_counters;
+//   defrag {"inode":N}, 0 for all files; evacuate {"offset":N,"length":N}: with progress, and ended
+//   when the asking side goes away.
 namespace pmemfs::tools::control {
 
 using Json = nlohmann::json;

@@ -145,7 +145,7 @@ void Server::serve(Connection& connection) {
     return;
   }
   const Progress progress = [&lines](const Json& event) {
-    lines.write_line(
+    return lines.write_line(
         Json{{"progress", event}}.dump(-1, ' ', false, Json::error_handler_t::replace));
   };
   lines.write_line(answer(*request, progress).dump(-1, ' ', false, Json::error_handler_t::replace));

@@ -1,23 +1,70 @@
 #include "tools/ctl_options.hpp"
 
+#include <algorithm>
+#include <array>
+#include <string_view>
+
 #include "tools/failure.hpp"
+#include "tools/size.hpp"
 
 namespace pmemfs::tools {
+
+namespace {
+
+bool known(const std::string& command) {
+  constexpr std::array<std::string_view, 5> kCommands = {"status", "durable", "counters", "defrag",
+                                                         "evacuate"};
+  return std::find(kCommands.begin(), kCommands.end(), command) != kCommands.end();
+}
+
+// Options that go with one command alone.
+void check_option(const po::variables_map& vars, const CtlOptions& options, const char* name,
+                  const char* command) {
+  if (vars.count(name) != 0 && options.command != command) {
+    fail(kExitUsage, "--{} goes with the command {}; see pmemfsctl --help", name, command);
+  }
+}
+
+std::uint64_t size_of(const po::variables_map& vars, const char* name) {
+  const std::string text = text_of(vars, name);
+  const auto size = parse_size(text);
+  if (!size) {
+    fail(kExitUsage, "--{}={}: must be a size such as 64M; see pmemfsctl --help", name, text);
+  }
+  return *size;
+}
+
+void read_range(const po::variables_map& vars, CtlOptions& options) {
+  if (vars.count("offset") == 0 || vars.count("length") == 0) {
+    fail(kExitUsage, "evacuate wants --offset and --length; see pmemfsctl --help");
+  }
+  options.offset = size_of(vars, "offset");
+  options.length = size_of(vars, "length");
+}
+
+}  // namespace
 
 CommandLine ctl_command_line() {
   CommandLine line;
   line.program = "pmemfsctl";
   line.synopsis = "COMMAND [options] PATH";
   line.purpose =
-      "Looks into a pmemfs filesystem: PATH is a mount point, a file in it, or a region.";
+      "Looks into a pmemfs filesystem and arranges its data: PATH is a mount point, a file in it,\n"
+      "or a region.";
   line.options.add_options()("json", "print JSON instead of text")(
-      "reset", "counters: start again from zero after showing them");
-  line.positional = {{"command", 1}, {"path", 1}};
+      "reset", "counters: start again from zero after showing them")(
+      "region", "defrag: every file of the filesystem that PATH lies in")(
+      "offset", text_value("SIZE"), "evacuate: where the range begins in the region")(
+      "length", text_value("SIZE"), "evacuate: how long it is");
+  line.positional = {{"command", 1}, {"path", -1}};
   line.epilogue =
       "Commands:\n"
       "  status    what the filesystem is, holds and does\n"
       "  durable   the files and directories marked mmap-durable\n"
-      "  counters  FUSE requests since the mount by kind (of a mounted filesystem)\n";
+      "  counters  FUSE requests since the mount by kind (of a mounted filesystem)\n"
+      "  defrag    brings the data of files together, of all below a directory (mounted, extents)\n"
+      "  evacuate  moves ordinary files' data out of a range (mounted, extents)\n"
+      "SIZE takes K, M, G or T behind it.\n";
   return line;
 }
 
@@ -29,15 +76,23 @@ std::optional<CtlOptions> parse_ctl_options(int argc, const char* const* argv) {
   }
   CtlOptions options;
   options.command = require_word(*vars, line, "command", "the command");
-  if (options.command != "status" && options.command != "durable" &&
-      options.command != "counters") {
+  if (!known(options.command)) {
     fail(kExitUsage, "unknown command '{}'; see pmemfsctl --help", options.command);
   }
-  options.path = require_word(*vars, line, "path", "the path");
+  require_word(*vars, line, "path", "the path");
+  options.paths = texts_of(*vars, "path");
+  if (options.paths.size() > 1 && options.command != "defrag") {
+    fail(kExitUsage, "too many arguments; see pmemfsctl --help");
+  }
   options.json = vars->count("json") != 0;
   options.reset = vars->count("reset") != 0;
-  if (options.reset && options.command != "counters") {
-    fail(kExitUsage, "--reset goes with the command counters; see pmemfsctl --help");
+  options.region = vars->count("region") != 0;
+  check_option(*vars, options, "reset", "counters");
+  check_option(*vars, options, "region", "defrag");
+  check_option(*vars, options, "offset", "evacuate");
+  check_option(*vars, options, "length", "evacuate");
+  if (options.command == "evacuate") {
+    read_range(*vars, options);
   }
   return options;
 }

@@ -1,17 +1,22 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tools/cli.hpp"
 
 namespace pmemfs::tools {
 
 struct CtlOptions {
-  std::string command;  // status, durable or counters
-  std::string path;
+  std::string command;             // status, durable, counters, defrag, evacuate
+  std::vector<std::string> paths;  // one, but for defrag
   bool json = false;
-  bool reset = false;
+  bool reset = false;        // counters
+  bool region = false;       // defrag: everything
+  std::uint64_t offset = 0;  // evacuate, in bytes
+  std::uint64_t length = 0;
 };
 
 CommandLine ctl_command_line();

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <stdexcept>
+#include <type_traits>
 
 #include <nlohmann/json.hpp>
 
@@ -16,12 +18,16 @@ using control::Json;
 
 template <typename Body>
 control::Command DaemonControl::guarded(Body body) {
-  return [this, body](const Json& /*request*/, const control::Progress& /*progress*/) -> Json {
+  return [this, body](const Json& request, const control::Progress& progress) -> Json {
     const std::shared_lock lock(gate_);
     if (stopping_) {
       throw std::runtime_error("the filesystem is being unmounted");
     }
-    return body();
+    if constexpr (std::is_invocable_v<Body>) {
+      return body();
+    } else {
+      return body(request, progress);
+    }
   };
 }
 
@@ -37,6 +43,12 @@ void DaemonControl::start() {
                 }
                 return durable_report(*files);
               }));
+  server_.add("defrag", guarded([this](const Json& request, const control::Progress& progress) {
+                return defrag(request, progress);
+              }));
+  server_.add("evacuate", guarded([this](const Json& request, const control::Progress& progress) {
+                return evacuate(request, progress);
+              }));
   try {
     server_.start(control::socket_path(region_.facts().superblock.uuid));
   } catch (const Failure& failure) {
@@ -45,6 +57,7 @@ void DaemonControl::start() {
 }
 
 void DaemonControl::stopping() {
+  ending_ = true;
   const std::unique_lock lock(gate_);
   stopping_ = true;
 }
@@ -94,6 +107,37 @@ Json DaemonControl::reset_counters() {
     baseline_[name] = count;
   }
   return last;
+}
+
+// Says how far it is ten times a second at most.
+RelocationWatch DaemonControl::watch(const control::Progress& progress) const {
+  using Clock = std::chrono::steady_clock;
+  return [this, progress, next = Clock::now()](std::uint64_t moved, std::uint64_t total) mutable {
+    if (Clock::now() < next) {
+      return !ending_;
+    }
+    next = Clock::now() + std::chrono::milliseconds(100);
+    return progress({{"moved", moved}, {"total", total}}) && !ending_;
+  };
+}
+
+Json DaemonControl::defrag(const Json& request, const control::Progress& progress) {
+  const InodeNo ino(request.at("inode").get<std::uint64_t>());
+  const auto done = region_.filesystem().defrag(ino, watch(progress));
+  if (!done) {
+    return {{"refused", done.code()}};
+  }
+  return relocated_report(*done);
+}
+
+Json DaemonControl::evacuate(const Json& request, const control::Progress& progress) {
+  const auto done =
+      region_.filesystem().evacuate(request.at("offset").get<std::uint64_t>(),
+                                    request.at("length").get<std::uint64_t>(), watch(progress));
+  if (!done) {
+    return {{"refused", done.code()}};
+  }
+  return relocated_report(*done);
 }
 
 }  // namespace pmemfs::tools

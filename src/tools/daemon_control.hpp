@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <shared_mutex>
@@ -34,6 +35,10 @@ class DaemonControl {
   [[nodiscard]] control::Json status() const;
   [[nodiscard]] control::Json counters() const;
   control::Json reset_counters();
+  // Moves data, with progress; ends early when nobody listens any more or the mount comes down.
+  control::Json defrag(const control::Json& request, const control::Progress& progress);
+  control::Json evacuate(const control::Json& request, const control::Progress& progress);
+  [[nodiscard]] RelocationWatch watch(const control::Progress& progress) const;
   // The command wrapped so that it is not run while or after the filesystem closes.
   template <typename Body>
   control::Command guarded(Body body);
@@ -41,8 +46,9 @@ class DaemonControl {
   OpenedRegion& region_;
   const fuse::Session& session_;
   Identity identity_;
-  mutable std::shared_mutex gate_;  // shared by commands; exclusive to change stopping_
-  bool stopping_ = false;           // under gate_
+  mutable std::shared_mutex gate_;   // shared by commands; exclusive to change stopping_
+  bool stopping_ = false;            // under gate_
+  std::atomic<bool> ending_{false};  // long work is to end
   mutable std::mutex baseline_mutex_;
   std::map<std::string, std::uint64_t> baseline_;  // counts at the last reset; baseline_mutex_
   control::Server server_;

@@ -1,4 +1,4 @@
-// pmemfsctl: status of a mount or region, its durable files, and request counters.
+// pmemfsctl: looks into a mount or region, and has its data arranged.
 #include <unistd.h>
 
 #include <chrono>
@@ -8,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "tools/ctl_options.hpp"
+#include "tools/ctl_rearrange.hpp"
 #include "tools/failure.hpp"
 #include "tools/live_daemon.hpp"
 #include "tools/mount_point.hpp"
@@ -69,12 +70,15 @@ Json read_region(const std::string& command, const std::string& path) {
 }
 
 Json get_report(const CtlOptions& options) {
-  Target target = find_target(options.path);
+  if (options.command == "defrag" || options.command == "evacuate") {
+    return rearrange(options);
+  }
+  Target target = find_target(options.paths.front());
   if (target.daemon) {
     return target.daemon->ask(options.reset ? "reset_counters" : options.command, kLongWork);
   }
   if (options.command == "counters") {
-    fail(kExitFailure, "{}: is not mounted: only a daemon counts requests", options.path);
+    fail(kExitFailure, "{}: is not mounted: only a daemon counts requests", options.paths.front());
   }
   return read_region(options.command, target.region);
 }
@@ -82,6 +86,9 @@ Json get_report(const CtlOptions& options) {
 std::string show(const std::string& command, const Json& report) {
   if (command == "status") {
     return show_status(report);
+  }
+  if (command == "defrag" || command == "evacuate") {
+    return show_relocated(report);
   }
   return command == "durable" ? show_durable(report) : show_counters(report);
 }

@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "tools/failure.hpp"
 #include "tools/size.hpp"
 #include "tools/uuid.hpp"
 
@@ -57,6 +59,21 @@ std::string printable(std::string text) {
 
 std::string yes_no(bool value) {
   return value ? "yes" : "no";
+}
+
+std::string reason_left(int code) {
+  switch (code) {
+    case ETXTBSY:
+      return "durable";
+    case EBUSY:
+      return "in use";
+    case ENOSPC:
+      return "no room elsewhere";
+    case EUCLEAN:
+      return "damaged";
+    default:
+      return error_text(code);
+  }
 }
 
 std::string share_free(std::uint64_t total, std::uint64_t free) {
@@ -153,6 +170,38 @@ Json durable_report(const std::vector<DurableFile>& files) {
                     {"path", file.path}});
   }
   return {{"files", std::move(list)}, {"bytes", bytes}};
+}
+
+Json relocated_report(const Relocated& done) {
+  Json left = Json::array();
+  for (const LeftBehind& file : done.left) {
+    left.push_back({{"inode", file.ino.value},
+                    {"bytes", file.bytes},
+                    {"reason", reason_left(file.reason)},
+                    {"path", file.path}});
+  }
+  return {{"files_moved", done.files},
+          {"bytes_moved", done.bytes},
+          {"metadata_left", done.metadata_left},
+          {"finished", done.finished},
+          {"left", std::move(left)}};
+}
+
+std::string show_relocated(const Json& report) {
+  std::string text;
+  const Json left = report.value("left", Json::array());
+  for (const Json& file : left) {
+    const std::string path = printable(word(file, "path"));
+    text += fmt::format("left in place: {} ({}, {})\n", path.empty() ? "(unlinked)" : path,
+                        show_size(number(file, "bytes")), word(file, "reason"));
+  }
+  if (const std::uint64_t metadata = number(report, "metadata_left"); metadata != 0) {
+    text += fmt::format("left in place: {} of metadata\n", show_size(metadata));
+  }
+  text += fmt::format("moved {} of {} files{}\n", show_size(number(report, "bytes_moved")),
+                      number(report, "files_moved"),
+                      flag(report, "finished") ? "" : "; ended before it was done");
+  return text;
 }
 
 std::string show_status(const Json& report) {

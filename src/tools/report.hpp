@@ -26,10 +26,12 @@ struct RegionFacts {
 Json status_report(const RegionFacts& facts, const FilesystemStatus& status,
                    const FilesystemSpace& space);
 Json durable_report(const std::vector<DurableFile>& files);
+Json relocated_report(const Relocated& done);
 
 // Lines with aligned columns, each ended by a newline.
 std::string show_status(const Json& report);
 std::string show_durable(const Json& report);
 std::string show_counters(const Json& report);
+std::string show_relocated(const Json& report);
 
 }  // namespace pmemfs::tools

@@ -135,7 +135,7 @@ TEST_CASE("pmemfsctl: commands") {
   const auto options = parsed(parse_ctl_options, {"counters", "--json", "--reset", "/m"});
   REQUIRE(options);
   CHECK(options->command == "counters");
-  CHECK(options->path == "/m");
+  CHECK(options->paths == std::vector<std::string>{"/m"});
   CHECK(options->json);
   CHECK(options->reset);
   const auto says = [](const Words& words) {

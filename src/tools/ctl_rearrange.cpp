@@ -1,0 +1,171 @@
+#include "tools/ctl_rearrange.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include "tools/failure.hpp"
+#include "tools/live_daemon.hpp"
+#include "tools/mount_table.hpp"
+#include "tools/size.hpp"
+
+namespace pmemfs::tools {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::chrono::minutes kSilence{10};  // longer without a word is taken for no answer
+
+// On a terminal alone: one line that is written over.
+void show_progress(const Json& progress) {
+  if (::isatty(STDERR_FILENO) != 0) {
+    fmt::print(stderr, "\r{} of {} moved\x1b[K",
+               show_size(progress.value("moved", std::uint64_t{0})),
+               show_size(progress.value("total", std::uint64_t{0})));
+  }
+}
+
+void end_progress() {
+  if (::isatty(STDERR_FILENO) != 0) {
+    fmt::print(stderr, "\r\x1b[K");
+  }
+}
+
+Json ask(const std::string& path, const Json& request) {
+  const auto mount = find_mount_of(path);
+  const auto region = mount ? std::optional(mount->source) : canonical_path(path);
+  auto daemon = region ? connect_daemon(*region) : std::nullopt;
+  if (!daemon) {
+    fail(kExitFailure, "{}: is not mounted: only a daemon moves data", path);
+  }
+  Json result = daemon->request(request, kSilence, show_progress);
+  end_progress();
+  return result;
+}
+
+std::string why_refused(int code) {
+  switch (code) {
+    case ETXTBSY:
+      return "is durable: its data does not move";
+    case EBUSY:
+      return "is in use or being evacuated already; try again later";
+    case EOPNOTSUPP:
+      return "its data is not in extents of the region; the host filesystem's own tools lay it out";
+    case EINVAL:
+      return "the range is empty or reaches beyond the region";
+    default:
+      return error_text(code);
+  }
+}
+
+// What several answers say together.
+class Sum {
+ public:
+  void add(const Json& report) {
+    for (const char* key : {"files_moved", "bytes_moved", "metadata_left"}) {
+      sum_[key] = sum_.value(key, std::uint64_t{0}) + report.value(key, std::uint64_t{0});
+    }
+    sum_["finished"] = sum_.value("finished", true) && report.value("finished", true);
+    for (const Json& file : report.value("left", Json::array())) {
+      sum_["left"].push_back(file);
+    }
+  }
+  void leave(const std::string& path, const struct stat& st, int code) {
+    LeftBehind left{InodeNo(st.st_ino), static_cast<std::uint64_t>(st.st_blocks) * 512, code, path};
+    Relocated one;
+    one.left.push_back(std::move(left));
+    add(relocated_report(one));
+  }
+  [[nodiscard]] const Json& report() const { return sum_; }
+
+ private:
+  Json sum_ = relocated_report({});
+};
+
+Json ask_defrag(const std::string& path, std::uint64_t inode) {
+  return ask(path, {{"command", "defrag"}, {"inode", inode}});
+}
+
+int refusal(const Json& answer) {
+  return answer.value("refused", 0);
+}
+
+void defrag_named_file(const std::string& path, const struct stat& st, Sum& sum) {
+  const Json answer = ask_defrag(path, st.st_ino);
+  if (const int code = refusal(answer); code != 0) {
+    fail(kExitFailure, "{}: {}", path, why_refused(code));
+  }
+  sum.add(answer);
+}
+
+// Every regular file below, of this mount; what may not move is left behind.
+void defrag_tree(const std::string& path, const struct stat& top, Sum& sum) {
+  std::error_code error;
+  fs::recursive_directory_iterator entry(path, fs::directory_options::skip_permission_denied,
+                                         error);
+  for (; !error && entry != fs::end(entry); entry.increment(error)) {
+    struct stat st {};
+    if (::lstat(entry->path().c_str(), &st) != 0 || st.st_dev != top.st_dev) {
+      entry.disable_recursion_pending();
+      continue;
+    }
+    if (!S_ISREG(st.st_mode)) {
+      continue;
+    }
+    const Json answer = ask_defrag(path, st.st_ino);
+    if (const int code = refusal(answer); code == EOPNOTSUPP) {
+      fail(kExitFailure, "{}: {}", path, why_refused(code));
+    } else if (code != 0) {
+      sum.leave(entry->path().string(), st, code);
+    } else {
+      sum.add(answer);
+    }
+  }
+  if (error) {
+    fail(kExitFailure, "{}: cannot be walked: {}", path, error.message());
+  }
+}
+
+Json defrag(const CtlOptions& options) {
+  Sum sum;
+  for (const std::string& path : options.paths) {
+    struct stat st {};
+    if (options.region) {
+      const Json answer = ask_defrag(path, 0);
+      if (const int code = refusal(answer); code != 0) {
+        fail(kExitFailure, "{}: {}", path, why_refused(code));
+      }
+      sum.add(answer);
+    } else if (::lstat(path.c_str(), &st) != 0) {
+      fail(kExitFailure, "{}: {}", path, error_text(errno));
+    } else if (S_ISDIR(st.st_mode)) {
+      defrag_tree(path, st, sum);
+    } else {
+      defrag_named_file(path, st, sum);
+    }
+  }
+  return sum.report();
+}
+
+Json evacuate(const CtlOptions& options) {
+  const std::string& path = options.paths.front();
+  Json answer =
+      ask(path, {{"command", "evacuate"}, {"offset", options.offset}, {"length", options.length}});
+  if (const int code = refusal(answer); code != 0) {
+    fail(kExitFailure, "{}: {}", path, why_refused(code));
+  }
+  return answer;
+}
+
+}  // namespace
+
+Json rearrange(const CtlOptions& options) {
+  return options.command == "defrag" ? defrag(options) : evacuate(options);
+}
+
+}  // namespace pmemfs::tools

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "tools/ctl_options.hpp"
+#include "tools/report.hpp"
+
+// pmemfsctl's commands that move data.
+namespace pmemfs::tools {
+
+// The report of defrag or evacuate, asked of the daemon; how far it is goes to stderr when that is
+// a terminal. Throws Failure: not mounted, a file named by itself that may not move, …
+Json rearrange(const CtlOptions& options);
+
+}  // namespace pmemfs::tools
