@@ -143,6 +143,8 @@ struct FilesystemStatus {
   bool passthrough = false;
   std::uint64_t region_bytes = 0;
   std::uint64_t region_bytes_free = 0;
+  std::uint64_t region_longest_free = 0;  // bytes in a row
+  std::uint64_t region_frames_free = 0;   // whole 2 MiB-aligned ones
   std::uint64_t inodes_used = 0;
   std::uint64_t inodes_in_memory = 0;
   std::uint64_t open_handles = 0;

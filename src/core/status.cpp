@@ -7,6 +7,8 @@
 #include <unordered_map>
 
 #include "core/directories.hpp"
+#include "core/frames.hpp"
+#include "store/allocator.hpp"
 
 namespace pmemfs::core {
 
@@ -100,6 +102,8 @@ FilesystemStatus status(Context& c) {
   s.passthrough = c.passthrough;
   s.region_bytes = region.blocks * kBlock;
   s.region_bytes_free = region.blocks_free * kBlock;
+  s.region_longest_free = c.store->blocks().largest().count * kBlock;
+  s.region_frames_free = c.store->blocks().aligned_pieces(kFrameBlocks);
   s.inodes_used = region.inodes_used;
   s.inodes_in_memory = c.nodes.size();
   s.open_handles = c.handles.size();

@@ -110,6 +110,9 @@ void show_persistence(Lines& lines, const Json& r) {
 
 void show_contents(Lines& lines, const Json& r) {
   lines.add("Region size", share_free(number(r, "region_bytes"), number(r, "region_bytes_free")));
+  lines.add("Longest free run",
+            fmt::format("{}, {} whole frames of 2 MiB", show_size(number(r, "region_longest_free")),
+                        number(r, "region_frames_free")));
   lines.add("Data space", share_free(number(r, "data_bytes"), number(r, "data_bytes_free")));
   lines.add("Inodes", fmt::format("{} used", number(r, "inodes_used")));
   lines.add("Durable", show_size(number(r, "durable_bytes")));
@@ -147,6 +150,8 @@ Json status_report(const RegionFacts& facts, const FilesystemStatus& status,
       {"passthrough", status.passthrough},
       {"region_bytes", status.region_bytes},
       {"region_bytes_free", status.region_bytes_free},
+      {"region_longest_free", status.region_longest_free},
+      {"region_frames_free", status.region_frames_free},
       {"data_bytes", space.blocks * space.block_size},
       {"data_bytes_free", space.blocks_available * space.block_size},
       {"inodes_used", status.inodes_used},
