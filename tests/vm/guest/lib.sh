@@ -1,0 +1,65 @@
+# What guest scripts use. Each ends with one of the verdicts; the machine outside reads them from the serial console.
+
+HOST=/mnt/host      # where host_mount mounts the filesystem on persistent memory
+REGION=$HOST/region # and a region on it
+P=/mnt/pmemfs       # and where pmemfs_mount mounts that
+CUT_LINE='@vm power-cut'
+
+# The serial port takes the whole line before the machine goes.
+verdict() {
+    echo "@vm $*"
+    sync
+    poweroff -f
+    sleep 1000
+}
+pass() { verdict pass; }
+fail() { verdict fail "$*"; }
+skip() { verdict skip "$*"; }
+next_boot() { verdict next-boot; } # a clean end of this boot; unmount before
+say() { echo "vm: $*"; }
+
+# expect WHAT ACTUAL WANTED…: one of the wanted values.
+expect() {
+    local what=$1 actual=$2 wanted
+    shift 2
+    for wanted in "$@"; do
+        [ "$actual" != "$wanted" ] || { say "$what: $actual" && return 0; }
+    done
+    fail "$what is '$actual' and not '$*'"
+}
+
+xattr() { getfattr --only-values --absolute-names -n "user.pmemfs.$1" "$2"; }
+
+# namespace MODE: a raw namespace has no page structs and refuses DAX; the one made here outlives the machine.
+namespace() {
+    [ "$VM_BOOT" != 1 ] || ndctl create-namespace -f -e namespace0.0 -m "$@" >/tmp/ndctl.log 2>&1 ||
+        { cat /tmp/ndctl.log && fail "ndctl cannot make a namespace ($*)"; }
+}
+
+# 4 KiB blocks, or ext4 refuses DAX; aligned allocation, or xfs gives no 2 MiB faults.
+host_format() {
+    case "$VM_MEDIA" in
+        ext4-dax) mkfs.ext4 -q -b 4096 /dev/pmem0 ;;
+        xfs-dax) mkfs.xfs -q -f -d su=2m,sw=1 /dev/pmem0 ;;
+    esac || fail "/dev/pmem0 cannot be formatted for $VM_MEDIA"
+}
+
+# In the first boot of a test it makes namespace and filesystem. ext4 commits every 5 s when nobody asks; later (xfs: 30 s)
+# shows more, and a busy machine cannot rescue what the control of a power cut must lose.
+host_mount() {
+    local options=dax=always
+    namespace fsdax --map=mem
+    [ "$VM_BOOT" != 1 ] || host_format
+    [ "$VM_MEDIA" != ext4-dax ] || options=$options,commit=60
+    mkdir -p $HOST
+    mount -t "${VM_MEDIA%-dax}" -o $options /dev/pmem0 $HOST || fail "$VM_MEDIA cannot be mounted with dax=always"
+}
+
+pmemfs_mount() { # in the first boot of a test it makes the region; without --emulate
+    [ "$VM_BOOT" != 1 ] || mkfs.pmemfs $REGION || fail "mkfs.pmemfs refused $VM_MEDIA"
+    mkdir -p $P
+    mount.fuse.pmemfs $REGION $P || fail "the region cannot be mounted"
+}
+
+pmemfs_remount() { mount.fuse.pmemfs $REGION $P || fail "the region cannot be mounted again"; }
+pmemfs_umount() { umount.fuse.pmemfs $P || fail "pmemfs cannot be unmounted"; }

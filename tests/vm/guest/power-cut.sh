@@ -1,0 +1,31 @@
+# Stores through a mapping of a durable file, flushed, then the power goes: no fsync, no msync, and every line is kept. A file
+# of the host filesystem itself that was only allocated loses lines in the same cut, else the cut proves nothing.
+# media: ext4-dax xfs-dax
+# boots: 2
+
+host_mount
+pmemfs_mount
+case "$VM_BOOT" in
+    1)
+        guest_tool allocate $HOST/control 4194304
+        mkdir $P/db
+        setfattr -n user.pmemfs.mmap_durable -v 1 $P/db
+        truncate -s 4M $P/db/file
+        # The control comes last, since a sync of anything on the host filesystem would save it.
+        guest_tool store "$CUT_LINE" $P/db/file 1 $HOST/control 2
+        ;;
+    2)
+        kept=$(guest_tool verify $HOST/control 2)
+        say "control: $kept"
+        case "$kept" in
+            "kept 65536 of 65536") fail "the control lost nothing: this power cut proves nothing" ;;
+            "kept "*" of 65536") ;;
+            *) fail "the control is not of its size: $kept" ;;
+        esac
+        expect "stores after the power cut" "$(guest_tool verify $P/db/file 1)" "kept 65536 of 65536"
+        expect durable "$(xattr mmap_durable $P/db/file)" 1
+        pmemfs_umount
+        umount $HOST
+        pass
+        ;;
+esac

@@ -1,0 +1,206 @@
+// What guest scripts do with a mapping and no shell can: store and flush a pattern, verify it,
+// count page faults, ask for MAP_SYNC. It knows nothing of pmemfs. Prints one line for each result;
+// exits with 1 where the system refused.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "guest_flush.hpp"
+
+namespace {
+
+using pmemfs::vm::kLine;
+
+constexpr std::size_t kHuge = std::size_t{2} << 20;
+constexpr std::size_t kPage = 4096;
+
+[[noreturn]] void fail(const std::string& what) {
+  const int code = errno;
+  std::printf("guest_tool: %s: %s\n", what.c_str(), std::strerror(code));
+  std::exit(1);
+}
+
+// A whole file, mapped shared and writable at an address that is `shift` bytes past a multiple of 2
+// MiB: without a shift the kernel can use huge pages where offset and media allow it, with one it
+// never can.
+class Mapping {
+ public:
+  explicit Mapping(const char* path, int extra_flags = 0, std::size_t shift = 0) {
+    const int fd = ::open(path, O_RDWR | O_CLOEXEC);
+    struct stat st {};
+    if (fd < 0 || ::fstat(fd, &st) != 0 || st.st_size == 0) {
+      fail(std::string(path) + ": cannot be opened or is empty");
+    }
+    size_ = static_cast<std::size_t>(st.st_size);
+    void* const place =
+        ::mmap(nullptr, size_ + 2 * kHuge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (place == MAP_FAILED) {
+      fail("no address space");
+    }
+    auto* const start = static_cast<std::byte*>(place);
+    const std::size_t past = reinterpret_cast<std::uintptr_t>(start) % kHuge;
+    void* const got = ::mmap(start + (kHuge - past) + shift, size_, PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_FIXED | extra_flags, fd, 0);
+    if (got == MAP_FAILED) {
+      fail(std::string(path) + ": mmap refused");
+    }
+    data_ = static_cast<std::byte*>(got);
+    ::close(fd);
+  }
+
+  // Until the program ends: an unmapping could make a filesystem write something.
+  [[nodiscard]] std::span<std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Eight words that differ from line to line and from seed to seed, and are never zero.
+std::array<std::uint64_t, 8> pattern(std::uint64_t seed, std::size_t line) {
+  std::array<std::uint64_t, 8> words{};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    words[i] = ((seed << 40U) + line * words.size() + i + 1) * 0x9e3779b97f4a7c15U;
+  }
+  return words;
+}
+
+std::uint64_t seed_of(const char* text) {
+  return std::strtoull(text, nullptr, 10);
+}
+
+// store SAY FILE SEED [FILE SEED…]: stores and flushes every line of all files, in this order; then
+// prints SAY and, unless SAY is "done", stays, with everything still mapped.
+int store(std::span<char*> words) {
+  const std::string_view say = words[0];
+  std::vector<Mapping> mappings;
+  for (std::size_t i = 1; i + 1 < words.size(); i += 2) {
+    mappings.emplace_back(words[i]);
+  }
+  for (std::size_t i = 0; i < mappings.size(); ++i) {
+    const std::span<std::byte> bytes = mappings[i].bytes();
+    const std::uint64_t seed = seed_of(words[2 + 2 * i]);
+    for (std::size_t line = 0; line < bytes.size() / kLine; ++line) {
+      const auto words_of_line = pattern(seed, line);
+      std::memcpy(bytes.data() + line * kLine, words_of_line.data(), kLine);
+      pmemfs::vm::flush_line(bytes.data() + line * kLine);
+    }
+    pmemfs::vm::fence();
+  }
+  std::printf("%.*s\n", static_cast<int>(say.size()), say.data());
+  std::fflush(stdout);
+  while (say != "done") {
+    ::pause();
+  }
+  return 0;
+}
+
+// verify FILE SEED: "kept K of N", by lines, read with read(2).
+int verify(std::span<char*> words) {
+  std::ifstream file(words[0], std::ios::binary);
+  if (!file) {
+    fail(std::string(words[0]) + ": cannot be opened");
+  }
+  const std::uint64_t seed = seed_of(words[1]);
+  std::size_t total = 0;
+  std::size_t kept = 0;
+  for (std::array<char, kLine> line{}; file.read(line.data(), kLine); ++total) {
+    const auto wanted = pattern(seed, total);
+    kept += std::memcmp(line.data(), wanted.data(), kLine) == 0 ? std::size_t{1} : 0;
+  }
+  std::printf("kept %zu of %zu\n", kept, total);
+  return 0;
+}
+
+long minor_faults() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt;
+}
+
+// faults FILE [SHIFT]: how many minor faults a first store to each page takes; the file is full of
+// zeros and stays so.
+int faults(std::span<char*> words) {
+  const Mapping mapping(words[0], 0, words.size() > 1 ? seed_of(words[1]) : 0);
+  const std::span<std::byte> bytes = mapping.bytes();
+  const long before = minor_faults();
+  for (std::size_t at = 0; at < bytes.size(); at += kPage) {
+    *static_cast<volatile std::byte*>(bytes.data() + at) = std::byte{0};
+  }
+  std::printf("%ld\n", minor_faults() - before);
+  return 0;
+}
+
+// The line of VmFlags that /proc/self/smaps has for the mapping at `start`.
+std::string vm_flags(const std::byte* start) {
+  std::ifstream smaps("/proc/self/smaps");
+  std::array<char, 32> head{};
+  std::snprintf(head.data(), head.size(), "%lx-", reinterpret_cast<unsigned long>(start));
+  bool here = false;
+  for (std::string line; std::getline(smaps, line);) {
+    here = here || line.starts_with(head.data());
+    if (here && line.starts_with("VmFlags:")) {
+      return line + " ";
+    }
+  }
+  return {};
+}
+
+// map-sync FILE: asks for MAP_SHARED with MAP_SYNC, and prints "granted" when the kernel marks the
+// mapping so ("sf"). Filesystems that know DAX refuse it where there is none; tmpfs never looks.
+int map_sync(std::span<char*> words) {
+  const Mapping mapping(words[0], MAP_SYNC);
+  const std::string flags = vm_flags(mapping.bytes().data());
+  std::puts(flags.find(" sf ") != std::string::npos ? "granted" : "ignored");
+  return 0;
+}
+
+// allocate FILE SIZE: a new file of allocated, never written blocks, committed.
+int allocate(std::span<char*> words) {
+  const int fd = ::open(words[0], O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const auto size = static_cast<off_t>(seed_of(words[1]));
+  if (fd < 0 || ::fallocate(fd, 0, 0, size) != 0 || ::fsync(fd) != 0) {
+    fail(std::string(words[0]) + ": cannot be allocated");
+  }
+  return ::close(fd);
+}
+
+struct Command {
+  std::string_view name;
+  std::size_t least;
+  int (*run)(std::span<char*>);
+};
+
+constexpr std::array kCommands = {
+    Command{"store", 3, store},       Command{"verify", 2, verify},
+    Command{"faults", 1, faults},     Command{"map-sync", 1, map_sync},
+    Command{"allocate", 2, allocate},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::span<char*> words(argv, static_cast<std::size_t>(argc));
+  for (const Command& command : kCommands) {
+    if (words.size() >= 2 + command.least && words[1] == command.name) {
+      return command.run(words.subspan(2));
+    }
+  }
+  std::puts(
+      "usage: guest_tool store|verify|faults|map-sync|allocate …; see tests/vm/guest_tool.cpp");
+  return 2;
+}

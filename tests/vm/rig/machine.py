@@ -1,0 +1,100 @@
+"""One boot of a virtual machine: starts QEMU, follows its serial console, and ends it."""
+
+import ctypes
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+
+from rig.parts import program
+
+VERDICT = re.compile(rb"@vm (pass|fail|skip|next-boot|power-cut)\b[ \t]*([^\r\n]*)\r?\n")
+# Without cmpxchg16b: QEMU 7.2 leaves wrong flags behind that instruction when an interrupt comes next, of which kernel 6.12,
+# whose allocator uses it where it can, dies by a double fault in every third boot.
+CPU = "max,-cx16"
+PR_SET_PDEATHSIG = 1
+SETTLE_SECONDS = 20  # for a guest that was told to switch itself off
+
+
+def die_with_parent():
+    """So that a machine never outlives a test that was killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Outcome:
+    """How a boot ended: `word` is a verdict of the guest (tests/vm/guest/lib.sh), or "timeout" or "silent"."""
+
+    def __init__(self, word, text=""):
+        self.word, self.text = word, text
+
+
+class Machine:
+    def __init__(self, kernel, initramfs, nvdimm, megabytes, echo):
+        self.kernel, self.initramfs, self.nvdimm, self.megabytes = kernel, initramfs, nvdimm, megabytes
+        self.echo = echo
+        self.console = b""
+        self.qemu = None
+
+    def command(self, environment):
+        """The guest's /init finds `environment` among its variables: the kernel hands over words that it does not know."""
+        words = " ".join(f"{name}={value}" for name, value in environment.items())
+        return [
+            program("qemu-system-x86_64"), "-M", "pc,nvdimm=on,accel=tcg", "-cpu", CPU, "-m", "1G,slots=2,maxmem=4G",
+            "-object", f"memory-backend-file,id=m1,share=on,mem-path={self.nvdimm},size={self.megabytes}M",
+            "-device", "nvdimm,id=n1,memdev=m1", "-kernel", self.kernel.image, "-initrd", self.initramfs,
+            "-append", f"console=ttyS0 quiet panic=-1 mitigations=off {words}",
+            "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
+        ]  # fmt: skip
+
+    def boot(self, environment, limit):
+        """Boots, and returns the outcome when the machine is gone; `limit` is in seconds."""
+        self.console = b""
+        self.qemu = subprocess.Popen(
+            self.command(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=die_with_parent,
+        )
+        try:
+            outcome = self.follow(time.monotonic() + limit)
+            # Of all others nothing is wanted any more. After "power-cut" least of all: what is not durable yet must have no
+            # time to become so.
+            if outcome.word == "next-boot" and not self.drained(time.monotonic() + SETTLE_SECONDS):
+                return Outcome("timeout", f"the guest did not switch itself off within {SETTLE_SECONDS} s")
+            return outcome
+        finally:
+            self.cut()
+
+    def cut(self):
+        """The power goes: nothing of the machine survives but what is in the file of its persistent memory."""
+        if self.qemu.poll() is None:
+            os.kill(self.qemu.pid, signal.SIGKILL)
+        self.qemu.wait()
+        self.qemu.stdout.close()
+
+    def follow(self, deadline):
+        """Reads the console until a verdict."""
+        while self.read(deadline):
+            found = VERDICT.search(self.console)
+            if found:
+                return Outcome(found.group(1).decode(), found.group(2).decode(errors="replace"))
+        if time.monotonic() >= deadline:
+            return Outcome("timeout", "the guest came to no verdict in time")
+        return Outcome("silent", "the machine ended without a verdict")
+
+    def drained(self, deadline):
+        """Whether the machine ends by itself."""
+        while self.read(deadline):
+            pass
+        return time.monotonic() < deadline
+
+    def read(self, deadline):
+        """Adds to the console what came; false at its end and at the deadline."""
+        ready, _, _ = select.select([self.qemu.stdout], [], [], max(0, deadline - time.monotonic()))
+        data = os.read(self.qemu.stdout.fileno(), 65536) if ready else b""
+        self.console += data
+        self.echo(data)
+        return data

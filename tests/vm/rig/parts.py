@@ -1,0 +1,70 @@
+"""What virtual machines are made of: the kernels of scripts/setup-vm, programs of the system, guest scripts."""
+
+import os
+import pathlib
+import re
+import shutil
+
+VM_TESTS = pathlib.Path(__file__).resolve().parent.parent
+GUEST = VM_TESTS / "guest"
+SBIN = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
+MEDIA = ("ext4-dax", "xfs-dax", "devdax")
+KERNELS = ("6.12", "newest")
+
+
+class Skip(Exception):
+    """This machine cannot run the test; the text says what it needs."""
+
+
+class Broken(Exception):
+    """The rig or the build is at fault, and the test fails; the text says how."""
+
+
+def prefix():
+    """The private folder, by the same rule as scripts/lib/prefix.sh."""
+    if os.environ.get("PMEMFS_PREFIX"):
+        return pathlib.Path(os.environ["PMEMFS_PREFIX"])
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.environ.get("HOME", "/"), ".cache")
+    return pathlib.Path(cache) / "pmemfs"
+
+
+def program(name):
+    """The path of a program of the system."""
+    path = shutil.which(name, path=os.pathsep.join((*SBIN, os.environ.get("PATH", ""))))
+    if not path:
+        raise Skip(f"needs {name} (as root: scripts/setup-vm)")
+    return pathlib.Path(path)
+
+
+class Kernel:
+    """A kernel that scripts/setup-vm fetched: image, modules in loading order, release."""
+
+    def __init__(self, name):
+        self.folder = prefix() / "vm" / name
+        if not (self.folder / "vmlinuz").is_file():
+            note = prefix() / "vm" / "unavailable"
+            why = note.read_text().strip() if note.is_file() else "scripts/setup-vm fetches it"
+            raise Skip(f"needs a kernel for virtual machines, {name}: {why}")
+        self.image = self.folder / "vmlinuz"
+        self.modules = self.folder / "modules"
+        self.release = (self.folder / "release").read_text().strip()
+
+
+class Script:
+    """A guest script and what its head declares: "# media: …" on which it runs, "# boots: N" that it must take."""
+
+    def __init__(self, name_or_path):
+        path = pathlib.Path(name_or_path)
+        self.path = path if path.suffix == ".sh" else GUEST / f"{name_or_path}.sh"
+        self.name = self.path.stem
+        if not self.path.is_file():
+            raise Broken(f"there is no guest script {self.path}")
+        text = self.path.read_text()
+        self.media = self.declared(text, "media").split()
+        self.boots = int(self.declared(text, "boots"))
+
+    def declared(self, text, word):
+        found = re.search(rf"^# {word}: (.+)$", text, re.MULTILINE)
+        if not found:
+            raise Broken(f'{self.path} lacks its line "# {word}: …"')
+        return found.group(1)
