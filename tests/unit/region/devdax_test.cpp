@@ -57,7 +57,7 @@ class Sysfs {
   [[nodiscard]] fs::path device() const { return region() / "dax0.0/dax0.0"; }
   [[nodiscard]] fs::path bus() const { return root() / "bus/dax"; }
 
-  void set_driver(const std::string& name) {
+  void set_driver(const std::string& name) const {
     fs::remove(device() / "driver");
     if (!name.empty()) {
       link(bus() / "drivers" / name, device() / "driver");
@@ -139,7 +139,7 @@ TEST_CASE("devdax: memory of no NVDIMM is not persistent") {
 }
 
 TEST_CASE("devdax: a device that cannot be mapped at present says why") {
-  Sysfs sysfs;
+  const Sysfs sysfs;
   const auto no_node = [&] {
     return region::why_no_node("dax0.0", "/dev/dax0.0", sysfs.root());
   };
