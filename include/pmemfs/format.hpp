@@ -90,10 +90,11 @@ struct Superblock {
   Uuid owner_boot;    // boot id under which it was mounted
   Uuid suspect_boot;  // boot id of the last daemon that died; mappings of its time may live on
   Le64 mount_count;
-  Le64 made_at;      // seconds since 1970
-  Le64 mounted_at;   // seconds since 1970
-  char made_by[32];  // version of mkfs, zero-terminated
-  std::uint8_t reserved[3804];
+  Le64 made_at;           // seconds since 1970
+  Le64 mounted_at;        // seconds since 1970
+  char made_by[32];       // version of mkfs, zero-terminated
+  Le64 device_alignment;  // bytes, of the DAX device when the region was made; 0: no device
+  std::uint8_t reserved[3796];
   Le32 crc;
 };
 
@@ -308,6 +309,7 @@ static_assert(offsetof(Superblock, uuid) == 40 && offsetof(Superblock, label) ==
 static_assert(offsetof(Superblock, region_blocks) == 136 &&
               offsetof(Superblock, inode_root) == 160);
 static_assert(offsetof(Superblock, state) == 192 && offsetof(Superblock, made_by) == 256);
+static_assert(offsetof(Superblock, device_alignment) == 288);
 static_assert(kOnMedia<LaneHeader, 64> && offsetof(LaneHeader, crc) == 60);
 static_assert(kOnMedia<LaneRecord, 16>);
 static_assert(kOnMedia<IndexBlock, kBlockSize> && offsetof(IndexBlock, child) == 64);

@@ -58,6 +58,10 @@ class Region {
   virtual void flush(ByteOff off, std::size_t n) = 0;
   virtual void fence() = 0;
 
+  // Before each store into a read-only region, which only recovery does: makes [off, off + n)
+  // storable, in a copy that is this object's alone. ENOMEM. Nothing to do where all of it is.
+  virtual Status make_private(ByteOff /*off*/, std::uint64_t /*n*/) { return {}; }
+
   // Online growth to `new_size` bytes (a multiple of 4096, larger than size()). The new bytes read
   // as zeros and are persistent when it returns. EOPNOTSUPP where the region cannot grow, ENOSPC
   // where the host has no room; nothing changed then. One caller at a time.

@@ -116,6 +116,24 @@ void retire_all(Region& region, const Geometry& g, const std::vector<Committed>&
   }
 }
 
+// So that recovery of a read-only region has where to store: before it stores anything.
+Status prepare(Region& region, const Geometry& g, const std::vector<Committed>& committed,
+               const ReplayReport& report) {
+  if (committed.empty() && report.torn == 0) {
+    return {};
+  }
+  PMEMFS_CHECK(region.make_private(lane_off(g, 0), g.lanes * lane_size(g)));
+  Status done;
+  for (const Committed& c : committed) {
+    for_each_record(c, [&](ByteOff off, const std::byte*, std::uint64_t n) {
+      done = region.make_private(off, n);
+      return done.ok();
+    });
+    PMEMFS_CHECK(done);
+  }
+  return {};
+}
+
 bool checked(const Region& region, const Geometry& g, const Committed& c) {
   return for_each_record(c, [&](ByteOff off, const std::byte*, std::uint64_t n) {
     return writable(region, g, off, n);
@@ -141,6 +159,9 @@ Result<ReplayReport> replay(Region& region, const Geometry& geometry) {
   }
   std::sort(committed.begin(), committed.end(),
             [](const Committed& a, const Committed& b) { return a.sequence < b.sequence; });
+  if (region.read_only()) {
+    PMEMFS_CHECK(prepare(region, geometry, committed, report));
+  }
   for (std::size_t i = 0; i < committed.size(); ++i) {
     report.damaged |= i > 0 && committed[i].sequence == committed[i - 1].sequence;
     apply(region, committed[i]);

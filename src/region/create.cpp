@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pmemfs/format.hpp"
+#include "region/devdax_region.hpp"
 #include "region/handle_builder.hpp"
 #include "region/host_file.hpp"
 #include "region/reason.hpp"
@@ -296,6 +297,9 @@ Handle create(const std::string& path, const CreateOptions& options, std::string
   }
   if (kind && *kind == HostKind::kFile) {
     return create_in_existing_file(path, options, why);
+  }
+  if (kind && *kind == HostKind::kDevdax) {
+    return create_on_device(path, options, why);
   }
   CreateOptions sized = options;
   sized.size = options.size == 0 ? kDefaultMetadataSize : options.size;

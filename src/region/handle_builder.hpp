@@ -18,6 +18,15 @@ class HandleBuilder {
                                                      base::UniqueFd directory, base::UniqueFd data,
                                                      base::UniqueFd file, bool read_only,
                                                      std::string& why);
+
+  // The same for a DAX device, of which `host` tells.
+  static Result<std::unique_ptr<RegionHandle>> map(const std::string& path, Probe host,
+                                                   base::UniqueFd device, std::uint64_t size,
+                                                   bool read_only, std::string& why);
+
+ private:
+  static Status map_file(RegionHandle& handle, std::uint64_t size, bool read_only,
+                         std::string& why);
 };
 
 // EINVAL or EFBIG unless a region may have this many bytes.
@@ -27,8 +36,8 @@ Status check_size(const std::string& path, std::uint64_t size, std::string& why)
 Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string& path,
                    std::string& why);
 
-// What kind of thing `path` is, symbolic links followed; ENODEV for devices and other things no
-// region can be in.
+// What kind of thing `path` is, symbolic links followed; ENODEV for other devices than DAX devices,
+// those that are no memory at present, and other things no region can be in.
 Result<HostKind> region_kind(const std::string& path, std::string& why);
 
 // The `data` directory of a directory region, checked.

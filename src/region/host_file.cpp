@@ -14,8 +14,6 @@ namespace pmemfs::region {
 namespace {
 
 constexpr std::size_t kChunk = 1U << 20U;
-constexpr std::uint64_t kHeadLooked = 1U << 20U;
-constexpr std::uint64_t kTailLooked = 64U << 10U;
 constexpr auto kLockPause = std::chrono::milliseconds(20);
 
 Status preallocate(int fd, std::uint64_t off, std::uint64_t len) {

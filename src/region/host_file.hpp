@@ -21,6 +21,8 @@ Status fill_with_zeros(int fd, std::uint64_t off, std::uint64_t len);
 
 // Whether a file of `size` bytes looks used: any byte other than zero in its first MiB or last 64
 // KiB.
+inline constexpr std::uint64_t kHeadLooked = 1U << 20U;
+inline constexpr std::uint64_t kTailLooked = 64U << 10U;
 Result<bool> holds_data(int fd, std::uint64_t size);
 
 // pread of exactly n bytes; EIO where the file ends before.

@@ -33,7 +33,7 @@ Result<std::unique_ptr<MappedRegion>> MappedRegion::map(int fd, std::uint64_t si
   assert(size > 0 && size % format::kBlockSize == 0);
   std::unique_ptr<MappedRegion> region(new MappedRegion(fd, options));
   PMEMFS_CHECK(region->reserve(size));
-  PMEMFS_CHECK(region->map_range(0, size));
+  PMEMFS_CHECK(region->map_range(0, region->whole_stretches(size)));
   region->set_extent(region->base_, size);
   return region;
 }
@@ -46,33 +46,38 @@ MappedRegion::~MappedRegion() {
 
 // Takes as much as the process may have, but at least `size`.
 Status MappedRegion::reserve(std::uint64_t size) {
-  std::uint64_t want = options_.growable ? std::max(size * 2, kGrowthReserve) : size;
+  const std::uint64_t least = whole_stretches(size);
+  std::uint64_t want = options_.growable ? std::max(size * 2, kGrowthReserve) : least;
   while (true) {
-    reserved_bytes_ = want + format::kFrameSize;
+    reserved_bytes_ = want + address_alignment();
     void* p = ::mmap(nullptr, reserved_bytes_, PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p != MAP_FAILED) {
       reserved_ = static_cast<std::byte*>(p);
-      base_ = align_up(reserved_, format::kFrameSize);
+      base_ = align_up(reserved_, address_alignment());
       capacity_ = reserved_bytes_ - static_cast<std::uint64_t>(base_ - reserved_);
       return {};
     }
-    if (want == size) {
+    if (want == least) {
       return Error(errno);
     }
-    want = std::max(size, want / 2);
+    want = std::max(least, want / 2);
   }
 }
 
 Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
   int flags = MAP_FIXED;
-  if (options_.read_only) {
+  int protection = PROT_READ | PROT_WRITE;
+  if (options_.device_alignment != 0) {
+    // A device refuses private mappings, and to it every mapping is synchronous.
+    flags |= MAP_SHARED;
+    protection = options_.read_only ? PROT_READ : protection;
+  } else if (options_.read_only) {
     flags |= MAP_PRIVATE | MAP_NORESERVE;
   } else {
     flags |= options_.map_sync ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
   }
-  void* p =
-      ::mmap(base_ + from, to - from, PROT_READ | PROT_WRITE, flags, fd_, static_cast<off_t>(from));
+  void* p = ::mmap(base_ + from, to - from, protection, flags, fd_, static_cast<off_t>(from));
   if (p != MAP_FAILED) {
     return {};
   }
@@ -82,6 +87,47 @@ Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
   (void)::mmap(base_ + from, to - from, PROT_NONE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   return Error(code);
+}
+
+std::uint64_t MappedRegion::address_alignment() const {
+  return std::max(format::kFrameSize, options_.device_alignment);
+}
+
+std::uint64_t MappedRegion::whole_stretches(std::uint64_t size) const {
+  const std::uint64_t unit = std::max<std::uint64_t>(options_.device_alignment, 1);
+  return (size + unit - 1) / unit * unit;
+}
+
+Status MappedRegion::make_private(ByteOff off, std::uint64_t n) {
+  assert(contains(off, n));
+  if (options_.device_alignment == 0 || !options_.read_only || n == 0) {
+    return {};
+  }
+  const std::uint64_t unit = options_.device_alignment;
+  for (std::uint64_t at = off.value / unit * unit; at < off.value + n; at += unit) {
+    if (!private_.contains(at)) {
+      PMEMFS_CHECK(copy_stretch(at));
+      private_.insert(at);
+    }
+  }
+  return {};
+}
+
+// The copy is made beside the mapping and then moved over it: a device splits its mappings at
+// multiples of its alignment only, so a whole stretch at once.
+Status MappedRegion::copy_stretch(std::uint64_t start) {
+  const std::uint64_t n = options_.device_alignment;
+  void* copy = ::mmap(nullptr, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (copy == MAP_FAILED) {
+    return Error(errno);
+  }
+  std::memcpy(copy, base_ + start, n);
+  if (::mremap(copy, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, base_ + start) == MAP_FAILED) {
+    const int code = errno;
+    ::munmap(copy, n);
+    return Error(code);
+  }
+  return {};
 }
 
 void MappedRegion::store(ByteOff off, const void* src, std::size_t n) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 
 #include "pmemfs/region.hpp"
 #include "pmemfs/result.hpp"
@@ -12,15 +13,20 @@ struct MapOptions {
   bool map_sync = false;   // MAP_SYNC is known to be granted
   bool read_only = false;  // stores go to a private copy and never reach the file
   bool growable = false;   // address space for later growth is reserved
+  // Of a DAX device, which is mapped in whole multiples of this many bytes only, and never
+  // privately: a power of two, at least 4096. 0: a file.
+  std::uint64_t device_alignment = 0;
   Granularity granularity = Granularity::kNone;
 };
 
-// A host file mapped as a region, 2 MiB-aligned. The mapping lies at the start of a reserved
-// address range, so that growth maps more behind it and nothing moves. Thread-safety: see Region.
+// A host file or DAX device mapped as a region, aligned to 2 MiB or more. The mapping lies at the
+// start of a reserved address range, so that growth maps more behind it and nothing moves.
+// Thread-safety: see Region.
 class MappedRegion final : public Region {
  public:
   // Maps the first `size` bytes (a multiple of 4096) of `fd`, which stays the caller's, outlives
   // the region and is open for writing unless read_only. ENOMEM where the address space is limited.
+  // A device must have the bytes to the next multiple of its alignment too.
   static Result<std::unique_ptr<MappedRegion>> map(int fd, std::uint64_t size,
                                                    const MapOptions& options);
   ~MappedRegion() override;
@@ -35,6 +41,10 @@ class MappedRegion final : public Region {
   void flush(ByteOff off, std::size_t n) override;
   void fence() override;
 
+  // On a device each stretch of its alignment that holds one of the bytes is copied: until then it
+  // cannot be stored to. Not while another thread reads these bytes.
+  Status make_private(ByteOff off, std::uint64_t n) override;
+
   // EROFS when read-only, EOPNOTSUPP when not growable, EFBIG beyond the reserved addresses. When
   // the process dies in the middle the file may be longer than it was, by bytes that read as zeros.
   Status grow(std::uint64_t new_size) override;
@@ -44,13 +54,18 @@ class MappedRegion final : public Region {
 
   Status reserve(std::uint64_t size);
   Status map_range(std::uint64_t from, std::uint64_t to);
+  Status copy_stretch(std::uint64_t start);
+  // Of addresses and, on a device, of what is mapped at once.
+  [[nodiscard]] std::uint64_t address_alignment() const;
+  [[nodiscard]] std::uint64_t whole_stretches(std::uint64_t size) const;
 
   int fd_;
   MapOptions options_;
   std::byte* reserved_ = nullptr;
   std::uint64_t reserved_bytes_ = 0;
-  std::byte* base_ = nullptr;   // 2 MiB-aligned, inside the reserved range
-  std::uint64_t capacity_ = 0;  // bytes from base_ to the end of the reserved range
+  std::byte* base_ = nullptr;        // aligned, inside the reserved range
+  std::uint64_t capacity_ = 0;       // bytes from base_ to the end of the reserved range
+  std::set<std::uint64_t> private_;  // where the copied stretches start
 };
 
 }  // namespace pmemfs::region

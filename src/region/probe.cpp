@@ -1,23 +1,20 @@
 #include "region/probe.hpp"
 
 #include <fcntl.h>
-#include <fmt/core.h>
 #include <libpmem.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <climits>
 #include <fstream>
 #include <sstream>
 
 #include "base/unique_fd.hpp"
+#include "region/devdax.hpp"
 #include "region/reason.hpp"
 
 namespace pmemfs::region {
@@ -76,15 +73,6 @@ Granularity granularity_of(const Probe& p) {
   return p.volatile_fs ? Granularity::kNone : Granularity::kPage;
 }
 
-// devdax devices are character devices of the subsystem "dax".
-bool is_devdax(dev_t device) {
-  std::array<char, PATH_MAX> target{};
-  const std::string link =
-      fmt::format("/sys/dev/char/{}:{}/subsystem", ::major(device), ::minor(device));
-  const ssize_t n = ::readlink(link.c_str(), target.data(), target.size());
-  return n > 0 && std::string_view(target.data(), static_cast<std::size_t>(n)).ends_with("/dax");
-}
-
 HostKind kind_of(const struct stat& st) {
   if (S_ISDIR(st.st_mode)) {
     return HostKind::kDirectory;
@@ -92,7 +80,7 @@ HostKind kind_of(const struct stat& st) {
   if (S_ISREG(st.st_mode)) {
     return HostKind::kFile;
   }
-  return S_ISCHR(st.st_mode) && is_devdax(st.st_rdev) ? HostKind::kDevdax : HostKind::kOther;
+  return S_ISCHR(st.st_mode) && is_dax_device(st.st_rdev) ? HostKind::kDevdax : HostKind::kOther;
 }
 
 }  // namespace
@@ -128,6 +116,12 @@ Result<Probe> probe_fd(int fd, const std::string& shown, std::string& why) {
     p.map_sync = directory_grants_map_sync(fd);
   } else if (p.kind == HostKind::kFile) {
     p.map_sync = file_grants_map_sync(fd);
+  } else if (p.kind == HostKind::kDevdax) {
+    PMEMFS_TRY(const DaxDevice device, read_dax_device(st.st_rdev, shown, why));
+    p.map_sync = device.persistent;
+    p.volatile_fs = !device.persistent;
+    p.read_only = false;  // the mount of /dev says nothing about the memory
+    p.alignment = device.alignment;
   }
   p.granularity = granularity_of(p);
   return p;

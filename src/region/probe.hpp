@@ -18,16 +18,17 @@ struct Probe {
   HostKind kind = HostKind::kOther;
   std::string filesystem;    // "ext4", "tmpfs", …; "unknown" where /proc is missing
   bool map_sync = false;     // MAP_SYNC is granted: flushed stores survive without fsync
-  bool volatile_fs = false;  // tmpfs or ramfs: gone at the next boot
+  bool volatile_fs = false;  // tmpfs or ramfs, a device of volatile memory: gone at the next boot
   bool read_only = false;    // the filesystem is mounted read-only
   Granularity granularity = Granularity::kNone;
+  std::uint64_t alignment = 0;  // of mappings of a DAX device, in bytes; 0 for all others
 };
 
 // ENOENT and others as open(2); `why` is set then (see reason.hpp). On a read-only directory, where
 // no file can be made to try it, map_sync is false: probe a file in it instead.
 Result<Probe> probe(const std::string& path, std::string& why);
 
-// The same for an open directory or regular file.
+// The same for an open directory, regular file or DAX device; of others the kind alone.
 Result<Probe> probe_fd(int fd, const std::string& shown, std::string& why);
 
 }  // namespace pmemfs::region

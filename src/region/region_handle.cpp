@@ -8,6 +8,8 @@
 #include <cstring>
 
 #include "pmemfs/format.hpp"
+#include "region/devdax.hpp"
+#include "region/devdax_region.hpp"
 #include "region/handle_builder.hpp"
 #include "region/host_file.hpp"
 #include "region/reason.hpp"
@@ -118,7 +120,12 @@ Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string
 Result<HostKind> region_kind(const std::string& path, std::string& why) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) {
-    return because_errno(why, errno, path);
+    const int code = errno;
+    if (std::string reason = why_no_node(path.substr(path.rfind('/') + 1), path);
+        code == ENOENT && !reason.empty()) {
+      return because(why, ENODEV, std::move(reason));
+    }
+    return because_errno(why, code, path);
   }
   if (S_ISDIR(st.st_mode)) {
     return HostKind::kDirectory;
@@ -126,11 +133,14 @@ Result<HostKind> region_kind(const std::string& path, std::string& why) {
   if (S_ISREG(st.st_mode)) {
     return HostKind::kFile;
   }
+  if (S_ISCHR(st.st_mode) && is_dax_device(st.st_rdev)) {
+    return HostKind::kDevdax;
+  }
   if (S_ISCHR(st.st_mode)) {
     return because(
         why, ENODEV,
-        fmt::format("{}: devices, devdax included, are not supported by this version; use a "
-                    "directory or file on an ext4 or xfs filesystem with DAX",
+        fmt::format("{}: is a character device, but not a DAX device such as /dev/dax0.0; use one, "
+                    "or a directory or file on an ext4 or xfs filesystem with DAX",
                     path));
   }
   if (S_ISBLK(st.st_mode)) {
@@ -160,17 +170,6 @@ Result<std::unique_ptr<RegionHandle>> HandleBuilder::build(const std::string& pa
   std::unique_ptr<RegionHandle> handle(new RegionHandle());
   PMEMFS_TRY(const std::uint64_t size, size_of(file.get(), path, why));
   PMEMFS_TRY(handle->host_, probe_fd(file.get(), path, why));
-  MapOptions options;
-  options.map_sync = handle->host_.map_sync;
-  options.read_only = read_only;
-  options.growable = static_cast<bool>(directory);
-  options.granularity = handle->host_.granularity;
-  Result<std::unique_ptr<MappedRegion>> region = MappedRegion::map(file.get(), size, options);
-  if (!region) {
-    return because(why, region.code(),
-                   fmt::format("{}: cannot be mapped: {}", path, std::strerror(region.code())));
-  }
-  handle->region_ = std::move(region).value();
   if (directory) {
     handle->host_.kind = HostKind::kDirectory;
   }
@@ -178,12 +177,45 @@ Result<std::unique_ptr<RegionHandle>> HandleBuilder::build(const std::string& pa
   handle->directory_ = std::move(directory);
   handle->data_ = std::move(data);
   handle->file_ = std::move(file);
+  PMEMFS_CHECK(map_file(*handle, size, read_only, why));
   return handle;
+}
+
+Result<std::unique_ptr<RegionHandle>> HandleBuilder::map(const std::string& path, Probe host,
+                                                         UniqueFd device, std::uint64_t size,
+                                                         bool read_only, std::string& why) {
+  std::unique_ptr<RegionHandle> handle(new RegionHandle());
+  handle->path_ = path;
+  handle->host_ = std::move(host);
+  handle->file_ = std::move(device);
+  PMEMFS_CHECK(map_file(*handle, size, read_only, why));
+  return handle;
+}
+
+Status HandleBuilder::map_file(RegionHandle& handle, std::uint64_t size, bool read_only,
+                               std::string& why) {
+  MapOptions options;
+  options.map_sync = handle.host_.map_sync;
+  options.read_only = read_only;
+  options.growable = handle.kind() == HostKind::kDirectory;
+  options.granularity = handle.host_.granularity;
+  options.device_alignment = handle.host_.alignment;
+  auto region = MappedRegion::map(handle.file_.get(), size, options);
+  if (!region) {
+    return because(
+        why, region.code(),
+        fmt::format("{}: cannot be mapped: {}", handle.path_, std::strerror(region.code())));
+  }
+  handle.region_ = std::move(region).value();
+  return {};
 }
 
 Result<std::unique_ptr<RegionHandle>> open(const std::string& path, const OpenOptions& options,
                                            std::string& why) {
   PMEMFS_TRY(const HostKind kind, region_kind(path, why));
+  if (kind == HostKind::kDevdax) {
+    return open_on_device(path, options, why);
+  }
   PMEMFS_TRY(Site site, site_of(path, kind, why));
   bool medium_read_only = false;
   PMEMFS_TRY(UniqueFd file,
@@ -209,6 +241,9 @@ Result<std::unique_ptr<RegionHandle>> open(const std::string& path, const OpenOp
 Status peek(const std::string& path, std::uint64_t off, void* dst, std::size_t n,
             std::string& why) {
   PMEMFS_TRY(const HostKind kind, region_kind(path, why));
+  if (kind == HostKind::kDevdax) {
+    return peek_on_device(path, off, dst, n, why);
+  }
   PMEMFS_TRY(const Site site, site_of(path, kind, why));
   PMEMFS_TRY(const UniqueFd file,
              open_beneath(site.folder.get(), site.name, O_RDONLY, 0, site.shown, why));

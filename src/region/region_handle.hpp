@@ -33,15 +33,15 @@ class RegionHandle {
   ~RegionHandle() = default;
 
   [[nodiscard]] Region& region() const { return *region_; }
-  [[nodiscard]] HostKind kind() const { return host_.kind; }  // kDirectory or kFile
+  [[nodiscard]] HostKind kind() const { return host_.kind; }  // kDirectory, kFile or kDevdax
   [[nodiscard]] const std::string& path() const { return path_; }
   // What was found below the region file.
   [[nodiscard]] const Probe& host() const { return host_; }
   // The medium itself cannot be written; a read-only open of a writable one leaves this false.
   [[nodiscard]] bool medium_read_only() const { return host_.read_only; }
-  [[nodiscard]] int file_fd() const { return file_.get(); }            // of the region file
-  [[nodiscard]] int directory_fd() const { return directory_.get(); }  // -1 for a file region
-  [[nodiscard]] int data_fd() const { return data_.get(); }            // -1 for a file region
+  [[nodiscard]] int file_fd() const { return file_.get(); }  // of the region file or device
+  [[nodiscard]] int directory_fd() const { return directory_.get(); }  // -1 for others
+  [[nodiscard]] int data_fd() const { return data_.get(); }            // -1 for others
 
  private:
   friend class HandleBuilder;

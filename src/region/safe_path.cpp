@@ -56,6 +56,19 @@ Status check_one_parent(int dir, const struct stat& st, std::string& why) {
   return {};
 }
 
+Status check_closed_to_others(const struct stat& st, const std::string& shown, std::string& why) {
+  if (st.st_uid != ::geteuid()) {
+    return because(why, EPERM,
+                   fmt::format("{0}: owned by uid {1}, not by uid {2} who runs this; chown {2} {0}",
+                               shown, st.st_uid, ::geteuid()));
+  }
+  if ((st.st_mode & kOthersAnything) != 0) {
+    return because(why, EPERM,
+                   fmt::format("{0}: others may read or write it; chmod 600 {0}", shown));
+  }
+  return {};
+}
+
 Status walk_up(UniqueFd dir, std::string& why) {
   struct stat st {};
   if (::fstat(dir.get(), &st) != 0) {
@@ -181,21 +194,21 @@ Status check_private_file(int fd, const std::string& shown, std::string& why) {
   if (!S_ISREG(st.st_mode)) {
     return because(why, EINVAL, fmt::format("{}: is not a regular file", shown));
   }
-  if (st.st_uid != ::geteuid()) {
-    return because(why, EPERM,
-                   fmt::format("{0}: owned by uid {1}, not by uid {2} who runs this; chown {2} {0}",
-                               shown, st.st_uid, ::geteuid()));
-  }
-  if ((st.st_mode & kOthersAnything) != 0) {
-    return because(why, EPERM,
-                   fmt::format("{0}: others may read or write it; chmod 600 {0}", shown));
-  }
+  PMEMFS_CHECK(check_closed_to_others(st, shown, why));
   if (st.st_nlink != 1) {
     return because(
         why, EPERM,
         fmt::format("{}: has {} names; remove the others (find -samefile)", shown, st.st_nlink));
   }
   return {};
+}
+
+Status check_private_node(int fd, const std::string& shown, std::string& why) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    return because_errno(why, errno, shown);
+  }
+  return check_closed_to_others(st, shown, why);
 }
 
 }  // namespace pmemfs::region

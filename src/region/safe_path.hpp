@@ -39,6 +39,9 @@ Status check_parents_above(int dir, std::string& why);
 // EINVAL or EPERM unless it is a regular file of this process's user, mode 0600, one link.
 Status check_private_file(int fd, const std::string& shown, std::string& why);
 
+// EPERM unless the open device node is of this process's user, mode 0600.
+Status check_private_node(int fd, const std::string& shown, std::string& why);
+
 // The path of an open descriptor as the kernel knows it, for messages.
 std::string shown_path(int fd);
 

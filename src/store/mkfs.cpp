@@ -44,6 +44,7 @@ Superblock make_superblock(const Region& region, const FormatOptions& options) {
   s.state.store(static_cast<std::uint32_t>(format::RegionState::kClean));
   s.made_at.store(static_cast<std::uint64_t>(std::time(nullptr)));
   copy_text(s.made_by, options.made_by);
+  s.device_alignment.store(options.device_alignment);
   return s;
 }
 

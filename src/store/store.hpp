@@ -27,6 +27,7 @@ struct FormatOptions {
   std::uint32_t root_mode = 0755;  // permission bits of the root directory
   std::uint32_t root_uid = 0;
   std::uint32_t root_gid = 0;
+  std::uint64_t device_alignment = 0;  // bytes, of a DAX device
 };
 
 struct OpenReport {

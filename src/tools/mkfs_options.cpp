@@ -59,10 +59,11 @@ CommandLine mkfs_command_line() {
   line.synopsis = "[options] PATH";
   line.purpose =
       "Makes a pmemfs filesystem: in an empty or new directory, or, for one that keeps file data\n"
-      "inside, in an existing regular file or a new one of --size bytes.";
+      "inside, on a DAX device, in an existing regular file or a new one of --size bytes.";
   line.options.add_options()("emulate", "take memory that is not persistent; recorded and said")(
       "force,f", "overwrite a filesystem or data that is there")(
-      "size", text_value("SIZE"), "size of a new file, or of a directory region's metadata (16M)")(
+      "size", text_value("SIZE"),
+      "size of a new file, of a directory region's metadata (16M), at most of a device")(
       "label,L", text_value("LABEL"), "a name, at most 63 bytes")("uuid,U", text_value("UUID"),
                                                                   "instead of a random one")(
       "root-owner", text_value("USER:GROUP"), "owner of the root directory (0:0)")(

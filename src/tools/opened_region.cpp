@@ -86,7 +86,8 @@ bool OpenedRegion::may_collect(const store::OpenReport& report) {
 
 std::uint64_t OpenedRegion::capacity() {
   if (!backing_) {
-    return handle_->region().size();
+    // A device may be larger than the region on it.
+    return superblock_.superblock.region_blocks.load() * format::kBlockSize;
   }
   const auto space = backing_->space();
   return space ? space->blocks * space->block_size : 0;
@@ -101,6 +102,12 @@ void OpenedRegion::warn_of_memory() {
     warnings_.push_back(fmt::format(
         "{}: made on persistent memory, but {} here is none: nothing can be marked durable",
         handle_->path(), handle_->host().filesystem));
+  }
+  if (handle_->kind() == region::HostKind::kDevdax) {
+    warnings_.push_back(fmt::format(
+        "{}: durable files on a DAX device refuse shared mappings: this needs a newer kernel "
+        "(expected: Linux 7.4) and a newer pmemfs",
+        handle_->path()));
   }
 }
 

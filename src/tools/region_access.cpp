@@ -10,6 +10,7 @@
 #include "base/crc32c.hpp"
 #include "tools/failure.hpp"
 #include "tools/mount_table.hpp"
+#include "tools/size.hpp"
 
 namespace pmemfs::tools {
 namespace {
@@ -36,6 +37,31 @@ bool process_lives(std::uint32_t pid) {
 bool is_in_mount_table(const std::string& path) {
   const auto canonical = canonical_path(path);
   return canonical && find_mounted_region(*canonical);
+}
+
+[[noreturn]] void fail_too_short(const region::RegionHandle& handle) {
+  const std::string& path = handle.path();
+  const auto superblock = peek_superblock(path);
+  if (handle.kind() != region::HostKind::kDevdax || !superblock) {
+    fail(kExitFailure, "{}: is shorter than its superblock says; restore the region from a copy",
+         path);
+  }
+  fail(kExitFailure, "{}: has {}, but the filesystem on it {}; give the device its old size back",
+       path, show_size(handle.region().size()),
+       show_size(superblock->region_blocks.load() * format::kBlockSize));
+}
+
+// Another alignment tells that the device was made anew, and perhaps in another place.
+void check_alignment(const region::RegionHandle& handle, const format::Superblock& superblock) {
+  const std::uint64_t then = superblock.device_alignment.load();
+  const std::uint64_t now = handle.host().alignment;
+  if (then != 0 && now != 0 && then != now) {
+    fail(
+        kExitFailure,
+        "{}: has an alignment of {}, but had {} when its filesystem was made; make the device with "
+        "the old one (ndctl create-namespace --align)",
+        handle.path(), show_size(now), show_size(then));
+  }
 }
 
 }  // namespace
@@ -99,6 +125,7 @@ CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
   auto superblock = store::read_superblock(handle.region(), &fault, &checked.used_second);
   if (superblock) {
     checked.superblock = *superblock;
+    check_alignment(handle, checked.superblock);
     return checked;
   }
   const std::string& path = handle.path();
@@ -112,8 +139,7 @@ CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
     case store::SuperblockFault::kDamaged:
       fail(kExitFailure, "{}: both superblocks are damaged; restore the region from a copy", path);
     case store::SuperblockFault::kSize:
-      fail(kExitFailure, "{}: is shorter than its superblock says; restore the region from a copy",
-           path);
+      fail_too_short(handle);
     case store::SuperblockFault::kNone:
       break;
   }

@@ -18,8 +18,8 @@ using Json = nlohmann::json;
 // Facts about the region that the core does not know.
 struct RegionFacts {
   std::string path;
-  std::string kind;        // "directory" or "file"
-  std::string filesystem;  // the host's, "ext4"
+  std::string kind;        // "directory", "file" or "devdax"
+  std::string filesystem;  // the host's, "ext4"; of a device "persistent memory"
   format::Superblock superblock{};
 };
 

@@ -80,6 +80,7 @@ const std::vector<Structure> kStructures{
          PMEMFS_FIELD(Superblock, made_at),
          PMEMFS_FIELD(Superblock, mounted_at),
          PMEMFS_FIELD(Superblock, made_by),
+         PMEMFS_FIELD(Superblock, device_alignment),
          PMEMFS_FIELD(Superblock, reserved),
          PMEMFS_FIELD(Superblock, crc),
      }},

@@ -116,7 +116,7 @@ const char* name_of(Kind kind) {
     case Kind::kDirectory:
       return "directory region";
     case Kind::kFile:
-      return "file region";
+      return environment("PMEMFS_TEST_DEVDAX").empty() ? "file region" : "devdax region";
   }
   return "?";
 }
@@ -181,7 +181,7 @@ Mount::Mount(MountSpec spec) : spec_(std::move(spec)) {
     throw std::runtime_error("cannot mount a tmpfs");
   }
   root_ = home_ + "/mnt";
-  region_ = home_ + "/region";
+  region_ = device().empty() ? home_ + "/region" : device();
   std::filesystem::create_directories(root_);
   make_region();
   mount();
@@ -205,8 +205,13 @@ Mount::~Mount() {
   std::filesystem::remove_all(home_, ignored);
 }
 
+std::string Mount::device() const {
+  return spec_.kind == Kind::kFile ? environment("PMEMFS_TEST_DEVDAX") : std::string();
+}
+
 void Mount::make_region() const {
-  std::vector<std::string> words{program("mkfs.pmemfs"), "--emulate"};
+  std::vector<std::string> words{program("mkfs.pmemfs"),
+                                 device().empty() ? "--emulate" : "--force"};
   if (spec_.kind == Kind::kFile) {
     words.push_back("--size=" + spec_.region_size);
   }

@@ -5,7 +5,8 @@
 // POSIX_CASE runs on both kinds of region, on one mount for the whole program, each time in a fresh
 // directory. With PMEMFS_TEST_DIR=<dir> it runs in that directory instead, without mounting: a
 // local filesystem is the oracle. PMEMFS_TEST_KIND=directory|file restricts the kinds,
-// PMEMFS_TEST_REGION_SIZE sizes the file region of that one mount.
+// PMEMFS_TEST_REGION_SIZE sizes the file region of that one mount. With PMEMFS_TEST_DEVDAX=<device>
+// file regions are made on that DAX device, whose content is lost: one mount at a time.
 
 #include <sys/types.h>
 
@@ -24,7 +25,7 @@ namespace pmemfs::test {
 enum class Kind {
   kPlain,      // PMEMFS_TEST_DIR
   kDirectory,  // directory region: backing files, passthrough
-  kFile,       // regular-file region: extents, everything through the daemon
+  kFile,       // regular file or DAX device: extents, everything through the daemon
 };
 
 const char* name_of(Kind kind);
@@ -66,7 +67,7 @@ class Mount {
   Mount& operator=(const Mount&) = delete;
 
   [[nodiscard]] const std::string& root() const { return root_; }      // mount point
-  [[nodiscard]] const std::string& region() const { return region_; }  // directory or file
+  [[nodiscard]] const std::string& region() const { return region_; }  // directory, file or device
   [[nodiscard]] Kind kind() const { return spec_.kind; }
   [[nodiscard]] pid_t daemon() const { return daemon_; }
   [[nodiscard]] bool alive() const;
@@ -87,6 +88,7 @@ class Mount {
 
  private:
   void make_region() const;
+  [[nodiscard]] std::string device() const;  // to make the region on; empty: none
   void start_daemon(const std::string& options);
   void wait_until_mounted();
   int wait_for_end();

@@ -18,16 +18,16 @@ class ShellMachine(Machine):
     """"boots" a shell command instead of QEMU; `environment` is the command."""
 
     def __init__(self):
-        super().__init__(None, None, None, 0, lambda data: None)
+        super().__init__(None, None, None, lambda data: None)
 
-    def command(self, environment):
+    def command(self, environment, megabytes):
         return ["/bin/sh", "-c", environment]
 
 
 def outcome_of(*commands, limit=30):
     """Of a script whose boots are these commands."""
     machine = ShellMachine()
-    return boot_all(len(commands), lambda number: machine.boot(commands[number - 1], limit))
+    return boot_all(len(commands), lambda number: machine.boot(commands[number - 1], limit, 0))
 
 
 class Verdicts(unittest.TestCase):
@@ -68,7 +68,7 @@ class Verdicts(unittest.TestCase):
 class PowerCut(unittest.TestCase):
     def test_nothing_runs_after_the_line(self):
         machine = ShellMachine()
-        machine.boot("echo '@vm power-cut'; sleep 5; echo '@vm pass'", 30)
+        machine.boot("echo '@vm power-cut'; sleep 5; echo '@vm pass'", 30, 0)
         self.assertEqual(machine.qemu.returncode, -signal.SIGKILL)
         self.assertNotIn(b"pass", machine.console)
 
@@ -76,7 +76,7 @@ class PowerCut(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             late = pathlib.Path(folder) / "late"
             machine = ShellMachine()
-            machine.boot(f"echo '@vm next-boot'; sleep 0.5; touch {late}", 30)
+            machine.boot(f"echo '@vm next-boot'; sleep 0.5; touch {late}", 30, 0)
             self.assertEqual(machine.qemu.returncode, 0)
             self.assertTrue(late.exists())
 

@@ -1,5 +1,8 @@
 #include "journal/journal.hpp"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <functional>
@@ -7,8 +10,10 @@
 #include <thread>
 #include <vector>
 
+#include "base/unique_fd.hpp"
 #include "format/checks.hpp"
 #include "harness/catch.hpp"
+#include "region/mapped_region.hpp"
 #include "support/sim_region.hpp"
 
 using namespace pmemfs;
@@ -291,6 +296,30 @@ TEST_CASE("replay goes by sequence, and twice gives the same") {
   const auto second = journal::replay(region, kGeometry);
   REQUIRE(second);
   CHECK(second->replayed == 0);
+}
+
+// The lanes lie apart from what they write to, so that each has to be made private by itself.
+TEST_CASE("replay of a read-only device stores to private copies alone") {
+  constexpr std::uint64_t kStretch = 64U << 10U;
+  SimRegion made(kRegionSize);
+  forge_lane(made, 0, 7, {{kWord, 70}, {ByteOff(kRegionSize - 8), 71}});
+  forge_lane(made, 1, 8, {{kWord, 80}});
+  const base::UniqueFd fd(::memfd_create("device", MFD_CLOEXEC));
+  REQUIRE(::pwrite(fd.get(), made.data(), kRegionSize, 0) == kRegionSize);
+  region::MapOptions options;
+  options.read_only = true;
+  options.device_alignment = kStretch;
+  auto region = region::MappedRegion::map(fd.get(), kRegionSize, options);
+  REQUIRE(region);
+  const auto report = journal::replay(**region, kGeometry);
+  REQUIRE(report);
+  CHECK(report->replayed == 2);
+  CHECK(word_at(**region, kWord) == 80);
+  CHECK(word_at(**region, ByteOff(kRegionSize - 8)) == 71);
+  CHECK(word_at(**region, lane_off(0)) == 0);
+  std::vector<std::byte> media(kRegionSize);
+  REQUIRE(::pread(fd.get(), media.data(), media.size(), 0) == kRegionSize);
+  CHECK(std::memcmp(media.data(), made.data(), kRegionSize) == 0);
 }
 
 TEST_CASE("a crash in the middle of replay loses nothing") {

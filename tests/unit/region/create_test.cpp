@@ -135,7 +135,7 @@ TEST_CASE("create: bad sizes") {
 TEST_CASE("create: places that do not exist or cannot hold a region") {
   const TempDir dir(test::kTmpfs);
   refuses(dir / "missing/r", emulated(), ENOENT, "missing");
-  refuses("/dev/null", emulated(), ENODEV, "not supported by this version");
+  refuses("/dev/null", emulated(), ENODEV, "not a DAX device");
   REQUIRE(::mkfifo((dir / "fifo").c_str(), 0600) == 0);
   refuses(dir / "fifo", emulated(), ENODEV, "neither a directory nor a regular file");
   make_file(dir / "target", 16 * kMiB);

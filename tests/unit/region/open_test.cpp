@@ -199,7 +199,7 @@ TEST_CASE("open: what is no region") {
   const TempDir dir(test::kTmpfs);
   refuses(dir / "missing", ENOENT, "No such file");
   refuses(dir.path(), EUCLEAN, "not a pmemfs region");
-  refuses("/dev/null", ENODEV, "not supported");
+  refuses("/dev/null", ENODEV, "not a DAX device");
   make_region(dir / "r");
   SECTION("a region file cut short") {
     fs::resize_file(dir / "r/region", 4096);

@@ -31,28 +31,28 @@ class Outcome:
 
 
 class Machine:
-    def __init__(self, kernel, initramfs, nvdimm, megabytes, echo):
-        self.kernel, self.initramfs, self.nvdimm, self.megabytes = kernel, initramfs, nvdimm, megabytes
+    def __init__(self, kernel, initramfs, nvdimm, echo):
+        self.kernel, self.initramfs, self.nvdimm = kernel, initramfs, nvdimm
         self.echo = echo
         self.console = b""
         self.qemu = None
 
-    def command(self, environment):
+    def command(self, environment, megabytes):
         """The guest's /init finds `environment` among its variables: the kernel hands over words that it does not know."""
         words = " ".join(f"{name}={value}" for name, value in environment.items())
         return [
             program("qemu-system-x86_64"), "-M", "pc,nvdimm=on,accel=tcg", "-cpu", CPU, "-m", "1G,slots=2,maxmem=4G",
-            "-object", f"memory-backend-file,id=m1,share=on,mem-path={self.nvdimm},size={self.megabytes}M",
+            "-object", f"memory-backend-file,id=m1,share=on,mem-path={self.nvdimm},size={megabytes}M",
             "-device", "nvdimm,id=n1,memdev=m1", "-kernel", self.kernel.image, "-initrd", self.initramfs,
             "-append", f"console=ttyS0 quiet panic=-1 mitigations=off {words}",
             "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
         ]  # fmt: skip
 
-    def boot(self, environment, limit):
-        """Boots, and returns the outcome when the machine is gone; `limit` is in seconds."""
+    def boot(self, environment, limit, megabytes):
+        """Boots with this much of the NVDIMM, and returns the outcome when the machine is gone; `limit` is in seconds."""
         self.console = b""
         self.qemu = subprocess.Popen(
-            self.command(environment),
+            self.command(environment, megabytes),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ GUEST = VM_TESTS / "guest"
 SBIN = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
 MEDIA = ("ext4-dax", "xfs-dax", "devdax")
 KERNELS = ("6.12", "newest")
+MEGABYTES = 1024  # of NVDIMM, sparse; with less, a log as mkfs.xfs wants it does not fit
 
 
 class Skip(Exception):
@@ -51,7 +52,11 @@ class Kernel:
 
 
 class Script:
-    """A guest script and what its head declares: "# media: …" on which it runs, "# boots: N" that it must take."""
+    """A guest script and what its head declares.
+
+    "# media: …" on which it runs, "# boots: N" that it must take; if it wants them, "# programs: …" beside those that all
+    have, of the build when they begin with tests/, and "# megabytes: N…" of NVDIMM, boot by boot, the largest first.
+    """
 
     def __init__(self, name_or_path):
         path = pathlib.Path(name_or_path)
@@ -62,9 +67,15 @@ class Script:
         text = self.path.read_text()
         self.media = self.declared(text, "media").split()
         self.boots = int(self.declared(text, "boots"))
+        self.programs = self.declared(text, "programs", "").split()
+        self.megabytes = [int(number) for number in self.declared(text, "megabytes", str(MEGABYTES)).split()]
 
-    def declared(self, text, word):
+    def declared(self, text, word, otherwise=None):
         found = re.search(rf"^# {word}: (.+)$", text, re.MULTILINE)
-        if not found:
+        if not found and otherwise is None:
             raise Broken(f'{self.path} lacks its line "# {word}: …"')
-        return found.group(1)
+        return found.group(1) if found else otherwise
+
+    def megabytes_of(self, boot):
+        """How much NVDIMM the machine has in this boot, the first being 1."""
+        return self.megabytes[min(boot, len(self.megabytes)) - 1]
