@@ -273,6 +273,8 @@ class Filesystem final {
   // Moves data out of bytes [off, off + len) of the region, widened to blocks, and gives nobody the
   // space there as long as the filesystem stays open. EOPNOTSUPP as make_frames, EINVAL.
   Result<Relocated> evacuate(std::uint64_t off, std::uint64_t len, const RelocationWatch& watch);
+  // As store::Store::grow, for regions with data in extents.
+  Result<std::uint64_t> grow(std::uint64_t size);
   // Gives memory back: directory indexes, idle descriptors.
   void shrink();
 

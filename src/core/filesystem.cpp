@@ -275,6 +275,12 @@ Result<Relocated> Filesystem::evacuate(std::uint64_t off, std::uint64_t len,
                                        const RelocationWatch& watch) {
   return core::evacuate(impl_->context, off, len, watch);
 }
+Result<std::uint64_t> Filesystem::grow(std::uint64_t size) {
+  if (impl_->context.has_backing()) {
+    return Error(EOPNOTSUPP);
+  }
+  return impl_->context.store->grow(size);
+}
 void Filesystem::shrink() {
   core::drop_indexes(impl_->context, 0);
   impl_->context.hooks.drop_all_idle_backing();

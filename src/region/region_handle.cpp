@@ -197,7 +197,7 @@ Status HandleBuilder::map_file(RegionHandle& handle, std::uint64_t size, bool re
   MapOptions options;
   options.map_sync = handle.host_.map_sync;
   options.read_only = read_only;
-  options.growable = handle.kind() == HostKind::kDirectory;
+  options.growable = handle.kind() != HostKind::kDevdax;
   options.granularity = handle.host_.granularity;
   options.device_alignment = handle.host_.alignment;
   auto region = MappedRegion::map(handle.file_.get(), size, options);

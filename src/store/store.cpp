@@ -24,6 +24,7 @@ using format::Superblock;
 
 constexpr std::uint64_t kGenerationBatch = 4096;
 constexpr std::uint64_t kMinGrowth = format::kFrameSize / format::kBlockSize;
+constexpr std::uint64_t kGrowthStep = (256ULL << 20U) / format::kBlockSize;  // asked for by people
 constexpr std::uint64_t kMaxGrowth = (64ULL << 20U) / format::kBlockSize;
 
 std::uint64_t now_seconds() {
@@ -50,16 +51,16 @@ SlotState slot_state(const Inode& i, std::uint64_t ino) {
 // --- Growth --------------------------------------------------------------------------------------
 
 // Order: the region first, the superblock next, the blocks last. A crash in between leaves a tail
-// that the superblock does not know; the next open() adopts it.
-Status Store::Impl::adopt_tail() {
+// that the superblock does not know: the next open() adopts it where the region is ours to grow,
+// else the next grow().
+Status Store::Impl::adopt(std::uint64_t end) {
   const std::uint64_t old = layout.blocks();
-  const std::uint64_t now = region.size() / format::kBlockSize;
-  if (now <= old) {
+  if (end <= old) {
     return {};
   }
-  PMEMFS_CHECK(superblock.update([&](Superblock& s) { s.region_blocks.store(now); }));
-  layout.grown(now);
-  blocks.add({BlockNo(old), now - old});
+  PMEMFS_CHECK(superblock.update([&](Superblock& s) { s.region_blocks.store(end); }));
+  layout.grown(end);
+  blocks.add({BlockNo(old), end - old});
   return {};
 }
 
@@ -78,7 +79,7 @@ Status Store::Impl::grow(std::uint64_t wanted) {
   if (target <= seen || !region.grow(target * format::kBlockSize)) {
     return Error(ENOSPC);
   }
-  return adopt_tail();
+  return adopt(region.size() / format::kBlockSize);
 }
 
 // --- Store ---------------------------------------------------------------------------------------
@@ -111,6 +112,30 @@ Space Store::space() const {
 
 Allocator& Store::blocks() {
   return impl_->blocks;
+}
+
+Result<std::uint64_t> Store::grow(std::uint64_t size) {
+  Impl& impl = *impl_;
+  if (read_only()) {
+    return Error(EROFS);
+  }
+  const std::lock_guard lock(impl.grow_mutex);
+  const std::uint64_t wanted = size == 0 ? impl.region.size() : size;
+  const std::uint64_t end = wanted / format::kBlockSize;
+  if (end <= impl.layout.blocks()) {
+    return Error(EINVAL);
+  }
+  if (wanted > format::kMaxRegionSize) {
+    return Error(EFBIG);
+  }
+  while (impl.layout.blocks() < end) {
+    const std::uint64_t next = std::min(end, impl.layout.blocks() + kGrowthStep);
+    if (next * format::kBlockSize > impl.region.size()) {
+      PMEMFS_CHECK(impl.region.grow(next * format::kBlockSize));
+    }
+    PMEMFS_CHECK(impl.adopt(next));
+  }
+  return end * format::kBlockSize;
 }
 
 std::uint64_t Store::durable_bytes() const {
@@ -248,7 +273,7 @@ Status mark_mounted(Store::Impl& impl) {
     s.mount_count.store(s.mount_count.load() + 1);
     s.mounted_at.store(now_seconds());
   }));
-  return impl.growable ? impl.adopt_tail() : Status{};
+  return impl.growable ? impl.adopt(impl.region.size() / format::kBlockSize) : Status{};
 }
 
 Status derive(Store::Impl& impl, const Superblock& s, OpenReport& report) {

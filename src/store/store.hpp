@@ -96,6 +96,12 @@ class Store {
   // A generation never given out before. EROFS on a read-only region.
   Result<std::uint64_t> next_generation();
 
+  // Makes the filesystem larger, to `size` bytes rounded down to blocks; 0: as large as the region
+  // is already. A region that is smaller grows with it, where it can. In steps: what was reached
+  // before an error stays. Returns the size reached. EINVAL: not larger than it is; EFBIG, ENOSPC,
+  // EROFS; EOPNOTSUPP: the region cannot grow.
+  Result<std::uint64_t> grow(std::uint64_t size);
+
   // Free space, for those who set parts of it apart (Allocator::hold).
   [[nodiscard]] Allocator& blocks();
 

@@ -15,6 +15,7 @@
 //   answers  any number of {"progress":…}, then one of {"result":…} or {"error":"text"}
 //
 // Commands: state, status, durable, counters, reset_counters;
+//   grow {"size":N} in bytes, 0 for all that the region has;
 //   defrag {"inode":N}, 0 for all files; evacuate {"offset":N,"length":N}: with progress, and ended
 //   when the asking side goes away.
 namespace pmemfs::tools::control {

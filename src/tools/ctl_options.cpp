@@ -12,8 +12,8 @@ namespace pmemfs::tools {
 namespace {
 
 bool known(const std::string& command) {
-  constexpr std::array<std::string_view, 5> kCommands = {"status", "durable", "counters", "defrag",
-                                                         "evacuate"};
+  constexpr std::array<std::string_view, 6> kCommands = {"status", "durable", "counters",
+                                                         "defrag", "grow",    "evacuate"};
   return std::find(kCommands.begin(), kCommands.end(), command) != kCommands.end();
 }
 
@@ -55,7 +55,8 @@ CommandLine ctl_command_line() {
       "reset", "counters: start again from zero after showing them")(
       "region", "defrag: every file of the filesystem that PATH lies in")(
       "offset", text_value("SIZE"), "evacuate: where the range begins in the region")(
-      "length", text_value("SIZE"), "evacuate: how long it is");
+      "length", text_value("SIZE"), "evacuate: how long it is")("size", text_value("SIZE"),
+                                                                "grow: the new size of the region");
   line.positional = {{"command", 1}, {"path", -1}};
   line.epilogue =
       "Commands:\n"
@@ -64,6 +65,7 @@ CommandLine ctl_command_line() {
       "  counters  FUSE requests since the mount by kind (of a mounted filesystem)\n"
       "  defrag    brings the data of files together, of all below a directory (mounted, extents)\n"
       "  evacuate  moves ordinary files' data out of a range (mounted, extents)\n"
+      "  grow      makes the filesystem larger, to --size or all of its device (mounted, extents)\n"
       "SIZE takes K, M, G or T behind it.\n";
   return line;
 }
@@ -91,6 +93,10 @@ std::optional<CtlOptions> parse_ctl_options(int argc, const char* const* argv) {
   check_option(*vars, options, "region", "defrag");
   check_option(*vars, options, "offset", "evacuate");
   check_option(*vars, options, "length", "evacuate");
+  check_option(*vars, options, "size", "grow");
+  if (vars->count("size") != 0) {
+    options.size = size_of(*vars, "size");
+  }
   if (options.command == "evacuate") {
     read_range(*vars, options);
   }

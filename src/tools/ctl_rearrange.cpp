@@ -162,9 +162,34 @@ Json evacuate(const CtlOptions& options) {
   return answer;
 }
 
+std::string why_not_larger(int code) {
+  switch (code) {
+    case EINVAL:
+      return "is that large already; give a larger --size";
+    case EOPNOTSUPP:
+      return "cannot be made larger: a directory region grows by itself, a device does not";
+    case ENOSPC:
+      return "no space left on the filesystem of the region";
+    default:
+      return error_text(code);
+  }
+}
+
+Json grow(const CtlOptions& options) {
+  const std::string& path = options.paths.front();
+  Json answer = ask(path, {{"command", "grow"}, {"size", options.size}});
+  if (const int code = refusal(answer); code != 0) {
+    fail(kExitFailure, "{}: {}", path, why_not_larger(code));
+  }
+  return answer;
+}
+
 }  // namespace
 
 Json rearrange(const CtlOptions& options) {
+  if (options.command == "grow") {
+    return grow(options);
+  }
   return options.command == "defrag" ? defrag(options) : evacuate(options);
 }
 

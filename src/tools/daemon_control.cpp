@@ -46,6 +46,9 @@ void DaemonControl::start() {
   server_.add("defrag", guarded([this](const Json& request, const control::Progress& progress) {
                 return defrag(request, progress);
               }));
+  server_.add("grow", guarded([this](const Json& request, const control::Progress& /*progress*/) {
+                return grow(request);
+              }));
   server_.add("evacuate", guarded([this](const Json& request, const control::Progress& progress) {
                 return evacuate(request, progress);
               }));
@@ -128,6 +131,14 @@ Json DaemonControl::defrag(const Json& request, const control::Progress& progres
     return {{"refused", done.code()}};
   }
   return relocated_report(*done);
+}
+
+Json DaemonControl::grow(const Json& request) {
+  const auto size = region_.filesystem().grow(request.at("size").get<std::uint64_t>());
+  if (!size) {
+    return {{"refused", size.code()}};
+  }
+  return {{"region_bytes", *size}};
 }
 
 Json DaemonControl::evacuate(const Json& request, const control::Progress& progress) {

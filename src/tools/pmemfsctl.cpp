@@ -70,7 +70,7 @@ Json read_region(const std::string& command, const std::string& path) {
 }
 
 Json get_report(const CtlOptions& options) {
-  if (options.command == "defrag" || options.command == "evacuate") {
+  if (options.command == "defrag" || options.command == "evacuate" || options.command == "grow") {
     return rearrange(options);
   }
   Target target = find_target(options.paths.front());
@@ -89,6 +89,9 @@ std::string show(const std::string& command, const Json& report) {
   }
   if (command == "defrag" || command == "evacuate") {
     return show_relocated(report);
+  }
+  if (command == "grow") {
+    return show_grown(report);
   }
   return command == "durable" ? show_durable(report) : show_counters(report);
 }

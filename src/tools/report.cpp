@@ -209,6 +209,10 @@ std::string show_relocated(const Json& report) {
   return text;
 }
 
+std::string show_grown(const Json& report) {
+  return fmt::format("the region has {} now\n", show_size(number(report, "region_bytes")));
+}
+
 std::string show_status(const Json& report) {
   Lines lines;
   show_identity(lines, report);

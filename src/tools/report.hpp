@@ -33,5 +33,6 @@ std::string show_status(const Json& report);
 std::string show_durable(const Json& report);
 std::string show_counters(const Json& report);
 std::string show_relocated(const Json& report);
+std::string show_grown(const Json& report);
 
 }  // namespace pmemfs::tools

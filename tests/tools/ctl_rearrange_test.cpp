@@ -95,6 +95,25 @@ TEST_CASE("evacuate: ordinary files leave, durable ones are listed with their pa
   CHECK(again.output.find("evacuated already") != std::string::npos);
 }
 
+TEST_CASE("grow: a file region becomes larger while it is mounted, and stays so") {
+  need_mounting();
+  Mount mount(MountSpec{Kind::kFile});  // of 64 MiB
+  make_file(mount / "before", pattern(40U << 20U, 1));
+  CHECK(run_json({"grow", "--size=128M", mount.root()})["region_bytes"] == 128U << 20U);
+  make_file(mount / "after", pattern(60U << 20U, 2));
+  CHECK(run_json({"status", mount.root()})["region_bytes"] == 128U << 20U);
+  const std::string ctl = program("pmemfsctl");
+  check_refused({ctl, "grow", "--size=128M", mount.root()}, 32, "that large already");
+  check_refused({ctl, "grow", mount.root()}, 32, "that large already");
+  mount.remount();
+  CHECK((content_of(mount / "before") == pattern(40U << 20U, 1)));
+  CHECK((content_of(mount / "after") == pattern(60U << 20U, 2)));
+  mount.kill_and_remount();
+  CHECK((content_of(mount / "after") == pattern(60U << 20U, 2)));
+  const Mount directory(MountSpec{Kind::kDirectory});
+  check_refused({ctl, "grow", "--size=1G", directory.root()}, 32, "grows by itself");
+}
+
 TEST_CASE("what defrag and evacuate refuse, with one line each") {
   need_mounting();
   const Mount mount(MountSpec{Kind::kFile});
