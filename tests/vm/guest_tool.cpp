@@ -179,6 +179,19 @@ int allocate(std::span<char*> words) {
   return ::close(fd);
 }
 
+// grow FILE STEP SIZE: a new file that grows to SIZE by truncations of STEP bytes, with one handle.
+int grow(std::span<char*> words) {
+  const int fd = ::open(words[0], O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const auto step = static_cast<off_t>(seed_of(words[1]));
+  const auto size = static_cast<off_t>(seed_of(words[2]));
+  for (off_t now = step; now <= size; now += step) {
+    if (fd < 0 || ::ftruncate(fd, now) != 0) {
+      fail(std::string(words[0]) + ": cannot grow");
+    }
+  }
+  return ::close(fd);
+}
+
 struct Command {
   std::string_view name;
   std::size_t least;
@@ -188,7 +201,7 @@ struct Command {
 constexpr std::array kCommands = {
     Command{"store", 3, store},       Command{"verify", 2, verify},
     Command{"faults", 1, faults},     Command{"map-sync", 1, map_sync},
-    Command{"allocate", 2, allocate},
+    Command{"allocate", 2, allocate}, Command{"grow", 3, grow},
 };
 
 }  // namespace
@@ -201,6 +214,7 @@ int main(int argc, char** argv) {
     }
   }
   std::puts(
-      "usage: guest_tool store|verify|faults|map-sync|allocate …; see tests/vm/guest_tool.cpp");
+      "usage: guest_tool store|verify|faults|map-sync|allocate|grow …; see "
+      "tests/vm/guest_tool.cpp");
   return 2;
 }
