@@ -26,11 +26,12 @@ def libraries(path):
     return [pathlib.Path(name) for name in LIBRARY.findall(done.stdout)]
 
 
-def add_programs(root, build):
-    missing = [name for name in OURS if not (build / name).is_file()]
+def add_programs(root, build, more):
+    ours = (*OURS, *more)
+    missing = [name for name in ours if not (build / name).is_file()]
     if missing:
         raise Broken(f"{build} lacks {', '.join(missing)}: build it first")
-    programs = [build / name for name in OURS] + [program(name) for name in SYSTEM]
+    programs = [build / name for name in ours] + [program(name) for name in SYSTEM]
     for path in programs:
         copy(path, root / "vm/bin" / path.name)
         for library in libraries(path):
@@ -44,7 +45,7 @@ def add_programs(root, build):
 def build(target, build_folder, kernel, script):
     """Writes the archive `target`; what it is made of is in a folder beside it."""
     root = target.with_suffix(".root")
-    add_programs(root, build_folder)
+    add_programs(root, build_folder, script.programs)
     shutil.copytree(kernel.modules, root / "vm/modules")
     copy(GUEST / "init", root / "init")
     copy(GUEST / "lib.sh", root / "vm/guest/lib.sh")

@@ -62,6 +62,8 @@ class Script:
         text = self.path.read_text()
         self.media = self.declared(text, "media").split()
         self.boots = int(self.declared(text, "boots"))
+        more = re.search(r"^# programs: (.+)$", text, re.MULTILINE)
+        self.programs = more.group(1).split() if more else []
 
     def declared(self, text, word):
         found = re.search(rf"^# {word}: (.+)$", text, re.MULTILINE)
