@@ -7,6 +7,7 @@
 
 #include "base/log.hpp"
 #include "core/backing_data.hpp"
+#include "core/gate.hpp"
 
 namespace pmemfs::core::ahead {
 
@@ -41,6 +42,13 @@ std::uint64_t budget_of(Context& c, const Node& node) {
 bool allocated_beyond_end(Context& c, int fd) {
   const auto host = c.backing->stat_fd(fd);
   return !host || host->blocks * 512 > round_up(host->size, kPage) + kMapSlack;
+}
+
+// A daemon that died may have left handles that append without us, and a truncation would cut what
+// they do.
+bool nobody_appends(Context& c, Node& node, const InodeRecord& inode) {
+  return !c.store->mappings_suspected() ||
+         (node.opens == 0 && prove_unmapped(c, node, inode).ok());
 }
 
 }  // namespace
@@ -85,13 +93,11 @@ void give_back(Context& c, Node& node) {
   const std::uint64_t end = node.ahead.end;
   release_charge(c, node);
   node.ahead.not_ours = false;
-  // A daemon that died may have left handles that append without us, and a truncation would cut
-  // what they do. Then it stays, until the file grows into it.
-  if (end == 0 || node.unlinked || c.store->mappings_suspected()) {
+  if (end == 0 || node.unlinked) {
     return;
   }
   const auto inode = read_inode(c, node);
-  if (!inode) {
+  if (!inode || !nobody_appends(c, node, *inode)) {
     return;
   }
   const auto file = backing_data::open(c, node, *inode);

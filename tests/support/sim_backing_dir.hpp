@@ -38,7 +38,7 @@ enum class HostOp : std::uint8_t {
 
 // One call, as it was made. Numbers that an operation does not have are 0.
 struct HostCall {
-  HostOp op;
+  HostOp op{};
   BackingName name;  // of inode 0 when it concerns no file, or one that is gone for good
   std::uint64_t off = 0;
   std::uint64_t len = 0;  // kTruncate: the size
