@@ -2,6 +2,8 @@
 // count page faults, ask for MAP_SYNC. It knows nothing of pmemfs. Prints one line for each result;
 // exits with 1 where the system refused.
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -192,6 +194,17 @@ int grow(std::span<char*> words) {
   return ::close(fd);
 }
 
+// nodefrag FILE: whether the filesystem's defragmentation leaves it alone, "yes" or "no".
+int nodefrag(std::span<char*> words) {
+  const int fd = ::open(words[0], O_RDONLY | O_CLOEXEC);
+  struct fsxattr flags {};
+  if (fd < 0 || ::ioctl(fd, FS_IOC_FSGETXATTR, &flags) != 0) {
+    fail(std::string(words[0]) + ": has no flags");
+  }
+  std::puts((flags.fsx_xflags & FS_XFLAG_NODEFRAG) != 0 ? "yes" : "no");
+  return ::close(fd);
+}
+
 struct Command {
   std::string_view name;
   std::size_t least;
@@ -202,6 +215,7 @@ constexpr std::array kCommands = {
     Command{"store", 3, store},       Command{"verify", 2, verify},
     Command{"faults", 1, faults},     Command{"map-sync", 1, map_sync},
     Command{"allocate", 2, allocate}, Command{"grow", 3, grow},
+    Command{"nodefrag", 1, nodefrag},
 };
 
 }  // namespace
@@ -214,7 +228,7 @@ int main(int argc, char** argv) {
     }
   }
   std::puts(
-      "usage: guest_tool store|verify|faults|map-sync|allocate|grow …; see "
+      "usage: guest_tool store|verify|faults|map-sync|allocate|grow|nodefrag …; see "
       "tests/vm/guest_tool.cpp");
   return 2;
 }

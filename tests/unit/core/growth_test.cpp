@@ -357,8 +357,7 @@ TEST_CASE("after a daemon's death nothing is cut that its handles may still appe
     rig.backing().hold_open(name);
     left = 2 * kMiB;
   }
-  SECTION("there is none") {
-  }
+  SECTION("there is none") {}
   const auto again = rig.fs().open_file(file.attributes.ino, O_RDWR, false);
   REQUIRE(again.ok());
   rig.write(again->handle, 0, "x");

@@ -41,6 +41,18 @@ xattr extents $P/db/written | while read -r run at place rest; do
 done >/tmp/odd
 expect "runs that are not aligned" "$(cat /tmp/odd)" ""
 
+# The flag against xfs_fsr comes and goes with ours; ext4 has none.
+host_file() { # of the file $1
+    local ino=$(stat -c %i $1)
+    ls $HOST/region/data/$(printf '%02x/%x' $((ino % 256)) $ino).*
+}
+if [ "$VM_MEDIA" = xfs-dax ]; then
+    expect "nodefrag of a durable file" "$(guest_tool nodefrag $(host_file $P/db/written))" yes
+    expect "nodefrag of a file made durable later" "$(guest_tool nodefrag $(host_file $P/later))" yes
+    setfattr -n user.pmemfs.mmap_durable -v 0 $P/later
+    expect "nodefrag when it is durable no more" "$(guest_tool nodefrag $(host_file $P/later))" no
+fi
+
 # What is ahead, seen while the file is open and no longer when it is closed; a mapping's stores stay.
 exec 3>>$P/db/log
 dd if=/dev/zero bs=4096 count=3 >&3 2>/dev/null
