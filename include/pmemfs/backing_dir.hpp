@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "pmemfs/result.hpp"
 #include "pmemfs/types.hpp"
@@ -33,6 +34,18 @@ struct HostStat {
   Timestamp atime;
   Timestamp mtime;
   Timestamp ctime;
+};
+
+// A run of a host file as the host's block map has it, in bytes. What the host does not tell about
+// is not `located`, and `physical` means nothing then.
+struct HostExtent {
+  std::uint64_t off = 0;
+  std::uint64_t len = 0;
+  std::uint64_t physical = 0;  // on the host's device
+  bool located = false;
+  bool unwritten = false;  // allocated, reads as zeros
+
+  bool operator==(const HostExtent&) const = default;
 };
 
 // Capacity of the host filesystem; units as in struct statvfs with f_frsize = block_size.
@@ -81,8 +94,14 @@ class BackingDir {
   virtual Status allocate(int fd, int mode, std::uint64_t off, std::uint64_t len) = 0;
   // whence: SEEK_DATA or SEEK_HOLE.
   virtual Result<std::uint64_t> seek(int fd, std::uint64_t off, int whence) = 0;
+  // The first `most` runs of the file, of blocks beyond its end too. EOPNOTSUPP where the host
+  // tells of none.
+  virtual Result<std::vector<HostExtent>> extents(int fd, std::size_t most) = 0;
   // kHostNow and kHostKeep are no times but ask for what their names say.
   virtual Status set_times(int fd, Timestamp atime, Timestamp mtime) = 0;
+  // Asks the host's own defragmentation to leave the file alone, or no longer. A wish: hosts
+  // without such a flag, and any failure, leave things as they are.
+  virtual void set_nodefrag(int fd, bool on) = 0;
 
   // Makes every page of [off, off + len) written, without changing a byte: an atomic
   // fetch_or(word, 0) on one word of each 4 KiB page through a shared mapping. The range must lie

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "backing/names.hpp"
 #include "base/unique_fd.hpp"
@@ -40,7 +41,9 @@ class HostDir final : public BackingDir {
   Status truncate(int fd, std::uint64_t size) override;
   Status allocate(int fd, int mode, std::uint64_t off, std::uint64_t len) override;
   Result<std::uint64_t> seek(int fd, std::uint64_t off, int whence) override;
+  Result<std::vector<HostExtent>> extents(int fd, std::size_t most) override;
   Status set_times(int fd, Timestamp atime, Timestamp mtime) override;
+  void set_nodefrag(int fd, bool on) override;
   Status touch(int fd, std::uint64_t off, std::uint64_t len) override;
 
   Status sync_file(int fd) override;

@@ -12,6 +12,7 @@
 
 #include "backing/host_open.hpp"
 #include "backing/names.hpp"
+#include "base/file_flags.hpp"
 
 namespace pmemfs::backing {
 namespace {
@@ -53,6 +54,7 @@ Result<format::Uuid> uuid_of(std::string_view text) {
 }  // namespace
 
 Status make_layout(int data_fd) {
+  (void)base::prefer_dax(data_fd);
   for (unsigned i = 0; i < kDirectories; ++i) {
     const std::string name = directory_name(i);
     if (::mkdirat(data_fd, name.c_str(), 0700) != 0 && errno != EEXIST) {
@@ -61,6 +63,7 @@ Status make_layout(int data_fd) {
     PMEMFS_TRY(const base::UniqueFd directory,
                open_beneath(data_fd, name.c_str(), O_RDONLY | O_DIRECTORY));
     PMEMFS_CHECK(check_private_directory(directory.get()));
+    (void)base::prefer_dax(directory.get());  // one that exists inherited nothing
   }
   return ::syncfs(data_fd) == 0 ? Status() : Status(Error(errno));
 }

@@ -12,8 +12,8 @@ namespace pmemfs::backing {
 // newline.
 inline constexpr const char* kOwnerName = "uuid";
 
-// Makes the 256 directories, 0700, and syncs. Those that exist stay. EUCLEAN if something else has
-// such a name.
+// Makes the 256 directories, 0700, for files with DAX (base/file_flags.hpp), and syncs. Those that
+// exist stay. EUCLEAN if something else has such a name.
 Status make_layout(int data_fd);
 
 // Says durably which region the files belong to.

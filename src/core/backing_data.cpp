@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "core/ahead.hpp"
 #include "core/quota.hpp"
 #include "store/store.hpp"
 
@@ -15,6 +16,7 @@ namespace pmemfs::core::backing_data {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
+constexpr std::uint64_t kFrame = 2ULL << 20U;
 
 HostStat empty_stat(const InodeRecord& inode) {
   return {.atime = store::atime(inode), .mtime = store::mtime(inode), .ctime = store::ctime(inode)};
@@ -44,6 +46,62 @@ Result<int> make_anew(Context& c, const InodeRecord& inode) {
   base::UniqueFd fd(*made);
   PMEMFS_CHECK(c.backing->set_times(fd.get(), store::atime(inode), store::mtime(inode)));
   return fd.release();
+}
+
+// Zeros stored in place, exactly where asked.
+Status write_zeros(Context& c, int fd, std::uint64_t off, std::uint64_t len) {
+  static constexpr std::size_t kChunk = 256U << 10U;
+  const std::vector<std::byte> zeros(
+      static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk)));
+  while (len > 0) {
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk));
+    PMEMFS_TRY(const std::size_t done, c.backing->write(fd, off, zeros.data(), n));
+    if (done == 0) {
+      return Error(ENOSPC);
+    }
+    off += done;
+    len -= done;
+  }
+  return {};
+}
+
+// Allocates [from, to) and makes its pages written, whoever stores there meanwhile.
+Status allocate_and_touch(Context& c, int fd, std::uint64_t from, std::uint64_t to) {
+  PMEMFS_CHECK(with_space(c, [&] { return c.backing->allocate(fd, 0, from, to - from); }));
+  const std::uint64_t page = from / kPage * kPage;
+  return c.backing->touch(fd, page, to - page);
+}
+
+// The same for growth from the very end of the file, where nobody can store yet: zeros written
+// there are not seen before they lie where they belong. Frames of 2 MiB are touched all the same,
+// by one page fault each. The pages of a part of one would take 4 KiB faults, and ext4 and xfs
+// remember for each page by which kind of fault it came (seen on 6.12, not on 7.2): the frame would
+// never be mapped in one.
+Status write_and_touch(Context& c, int fd, std::uint64_t from, std::uint64_t to) {
+  const std::uint64_t first = std::min(to, (from + kFrame - 1) / kFrame * kFrame);
+  const std::uint64_t last = std::max(first, to / kFrame * kFrame);
+  const auto zeros = [&](std::uint64_t at, std::uint64_t end) {
+    return with_space(c, [&] { return write_zeros(c, fd, at, end - at); });
+  };
+  PMEMFS_CHECK(zeros(from, first));
+  if (last > first) {
+    PMEMFS_CHECK(allocate_and_touch(c, fd, first, last));
+  }
+  return zeros(last, to);
+}
+
+// The name needs it only once: it never changes, and `synced` says that media has it.
+Status sync_with_name(Context& c, const InodeRecord& inode, int fd) {
+  PMEMFS_CHECK(c.backing->sync_file(fd));
+  return has_flag(inode, format::kInodeSynced) ? Status()
+                                               : c.backing->sync_parent(backing_name(inode));
+}
+
+// What was filled and synced becomes part of the promise.
+Status promise(Context& c, InodeRecord& inode, std::uint64_t size) {
+  inode.durable_len.store(size);
+  set_flag(inode, format::kInodeSynced, true);
+  return commit_inode(c, inode);
 }
 
 }  // namespace
@@ -82,29 +140,26 @@ Result<HostStat> stat(Context& c, const Node& node, const InodeRecord& inode) {
   return host;
 }
 
-Status fill(Context& c, const InodeRecord& inode, int fd, std::uint64_t from, std::uint64_t to) {
+// Runs `make`, which makes [from, to) written, and syncs; gives a shorter file back on failure.
+template <typename Make>
+static Status fill_by(Context& c, const InodeRecord& inode, int fd, std::uint64_t from,
+                      std::uint64_t to, const Make& make) {
   if (to > from) {
     PMEMFS_TRY(const HostStat before, c.backing->stat_fd(fd));
-    const auto give_back = [&] {
+    const Status done = make(before.size);
+    if (!done) {
       if (before.size < to) {
         (void)c.backing->truncate(fd, std::max(before.size, from));
       }
-    };
-    const auto reserve = [&] {
-      return c.backing->allocate(fd, 0, from, to - from);
-    };
-    Status done = with_space(c, reserve);
-    const std::uint64_t page = from / kPage * kPage;
-    if (done) {
-      done = c.backing->touch(fd, page, to - page);
-    }
-    if (!done) {
-      give_back();
       return done;
     }
   }
-  PMEMFS_CHECK(c.backing->sync_file(fd));
-  return c.backing->sync_parent(backing_name(inode));
+  return sync_with_name(c, inode, fd);
+}
+
+Status fill(Context& c, const InodeRecord& inode, int fd, std::uint64_t from, std::uint64_t to) {
+  return fill_by(c, inode, fd, from, to,
+                 [&](std::uint64_t) { return allocate_and_touch(c, fd, from, to); });
 }
 
 Status cover_tail(Context& c, Node& node, InodeRecord& inode) {
@@ -119,17 +174,14 @@ Status cover_tail(Context& c, Node& node, InodeRecord& inode) {
   }
   PMEMFS_CHECK(fill(c, inode, file.fd(), promised, host.size));
   (void)c.backing->set_times(file.fd(), host.atime, host.mtime);
-  inode.durable_len.store(host.size);
-  set_flag(inode, format::kInodeSynced, true);
-  return commit_inode(c, inode);
+  return promise(c, inode, host.size);
 }
 
 Status mark_synced(Context& c, InodeRecord& inode, int fd) {
   if (has_flag(inode, format::kInodeSynced)) {
     return {};
   }
-  PMEMFS_CHECK(c.backing->sync_file(fd));
-  PMEMFS_CHECK(c.backing->sync_parent(backing_name(inode)));
+  PMEMFS_CHECK(sync_with_name(c, inode, fd));
   set_flag(inode, format::kInodeSynced, true);
   return commit_inode(c, inode);
 }
@@ -146,16 +198,6 @@ Result<std::size_t> read(Context& c, Node& node, const InodeRecord& inode, std::
   return c.backing->read(file->fd(), off, dst.data(), dst.size());
 }
 
-Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
-                          std::span<const std::byte> src) {
-  PMEMFS_TRY(File file, open(c, node, inode));
-  const std::uint64_t end = off + src.size();
-  if (is_durable(inode) && end > inode.durable_len.load()) {
-    PMEMFS_CHECK(resize(c, node, inode, end));
-  }
-  return with_space(c, [&] { return c.backing->write(file.fd(), off, src.data(), src.size()); });
-}
-
 // For what changes nothing and succeeds: POSIX marks the file as modified by it.
 static Status mark_modified(Context& c, int fd) {
   return c.backing->set_times(fd, kHostKeep, kHostNow);
@@ -163,7 +205,7 @@ static Status mark_modified(Context& c, int fd) {
 
 // Growth of a durable file: the new bytes are filled, synced and promised before anyone sees them
 // as part of the file's contract.
-static Status grow_durable(Context& c, InodeRecord& inode, int fd, std::uint64_t size) {
+static Status grow_durable(Context& c, Node& node, InodeRecord& inode, int fd, std::uint64_t size) {
   const std::uint64_t promised = inode.durable_len.load();
   if (size <= promised) {
     return mark_modified(c, fd);
@@ -172,16 +214,59 @@ static Status grow_durable(Context& c, InodeRecord& inode, int fd, std::uint64_t
   if (!room.granted()) {
     return Error(EDQUOT);
   }
-  PMEMFS_CHECK(fill(c, inode, fd, promised, size));
-  inode.durable_len.store(size);
-  set_flag(inode, format::kInodeSynced, true);
-  return commit_inode(c, inode);
+  ahead::allocate(c, node, fd, promised, size);
+  // Zeros must not meet what is appended past us, by handles of this daemon or of one that died.
+  const bool alone = node.unseen == 0 && !c.store->mappings_suspected();
+  const auto make = [&](std::uint64_t host_size) {
+    return alone && host_size == promised ? write_and_touch(c, fd, promised, size)
+                                          : allocate_and_touch(c, fd, promised, size);
+  };
+  PMEMFS_CHECK(fill_by(c, inode, fd, promised, size, make));
+  return promise(c, inode, size);
+}
+
+// A write that begins where the promise ends: it makes every byte of the growth written by itself,
+// so that there is nothing to fill, and one sync covers size, blocks and bytes.
+static Result<std::size_t> append_durable(Context& c, Node& node, InodeRecord& inode, int fd,
+                                          std::span<const std::byte> src) {
+  const std::uint64_t promised = inode.durable_len.load();
+  const DurableReservation room(c, src.size());
+  if (!room.granted()) {
+    return Error(EDQUOT);
+  }
+  PMEMFS_TRY(const HostStat before, c.backing->stat_fd(fd));
+  ahead::allocate(c, node, fd, promised, promised + src.size());
+  const auto whole = [&]() -> Status {
+    PMEMFS_TRY(const std::size_t n, c.backing->write(fd, promised, src.data(), src.size()));
+    return n == src.size() ? Status() : Status(Error(ENOSPC));
+  };
+  if (const Status written = with_space(c, whole); !written) {
+    (void)c.backing->truncate(fd, std::max(before.size, promised));
+    return written.error();
+  }
+  PMEMFS_CHECK(sync_with_name(c, inode, fd));
+  PMEMFS_CHECK(promise(c, inode, promised + src.size()));
+  return src.size();
+}
+
+Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
+                          std::span<const std::byte> src) {
+  PMEMFS_TRY(File file, open(c, node, inode));
+  const std::uint64_t end = off + src.size();
+  const std::uint64_t promised = inode.durable_len.load();
+  if (is_durable(inode) && end > promised) {
+    if (off == promised) {
+      return append_durable(c, node, inode, file.fd(), src);
+    }
+    PMEMFS_CHECK(grow_durable(c, node, inode, file.fd(), end));
+  }
+  return with_space(c, [&] { return c.backing->write(file.fd(), off, src.data(), src.size()); });
 }
 
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   PMEMFS_TRY(File file, open(c, node, inode));
   if (is_durable(inode)) {
-    return grow_durable(c, inode, file.fd(), size);
+    return grow_durable(c, node, inode, file.fd(), size);
   }
   PMEMFS_CHECK(with_space(c, [&] { return c.backing->truncate(file.fd(), size); }));
   if (size == 0 && has_flag(inode, format::kInodeSynced)) {
@@ -190,25 +275,8 @@ Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   return {};
 }
 
-// ZERO_RANGE on a durable file: zeros stored in place, exactly where asked.
-static Status zero_in_place(Context& c, int fd, std::uint64_t off, std::uint64_t len) {
-  static constexpr std::size_t kChunk = 256U << 10U;
-  const std::vector<std::byte> zeros(
-      static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk)));
-  while (len > 0) {
-    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk));
-    PMEMFS_TRY(const std::size_t done, c.backing->write(fd, off, zeros.data(), n));
-    if (done == 0) {
-      return Error(EIO);
-    }
-    off += done;
-    len -= done;
-  }
-  return {};
-}
-
-static Status allocate_durable(Context& c, InodeRecord& inode, int fd, int mode, std::uint64_t off,
-                               std::uint64_t len) {
+static Status allocate_durable(Context& c, Node& node, InodeRecord& inode, int fd, int mode,
+                               std::uint64_t off, std::uint64_t len) {
   if ((mode & FALLOC_FL_PUNCH_HOLE) != 0) {
     return Error(EOPNOTSUPP);
   }
@@ -216,14 +284,15 @@ static Status allocate_durable(Context& c, InodeRecord& inode, int fd, int mode,
   const std::uint64_t promised = inode.durable_len.load();
   const std::uint64_t end = off + len;
   if (end > promised && !keep_size) {
-    PMEMFS_CHECK(grow_durable(c, inode, fd, end));
+    PMEMFS_CHECK(grow_durable(c, node, inode, fd, end));
   }
   if ((mode & FALLOC_FL_ZERO_RANGE) != 0) {
     const std::uint64_t limit = keep_size ? std::min(end, promised) : end;
-    return off < limit ? zero_in_place(c, fd, off, limit - off) : Status();
+    return off < limit ? write_zeros(c, fd, off, limit - off) : Status();
   }
   if (end > promised && keep_size) {
     const std::uint64_t from = std::max(off, promised);
+    ahead::leave_to_program(c, node);
     return with_space(
         c, [&] { return c.backing->allocate(fd, FALLOC_FL_KEEP_SIZE, from, end - from); });
   }
@@ -234,7 +303,7 @@ Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint6
                 std::uint64_t len) {
   PMEMFS_TRY(File file, open(c, node, inode));
   if (is_durable(inode)) {
-    return allocate_durable(c, inode, file.fd(), mode, off, len);
+    return allocate_durable(c, node, inode, file.fd(), mode, off, len);
   }
   return with_space(c, [&] { return c.backing->allocate(file.fd(), mode, off, len); });
 }

@@ -29,8 +29,8 @@ Result<File> open(Context& c, const Node& node, const InodeRecord& inode);
 // synced, or shorter than its durable length. Lock: shared.
 Result<HostStat> stat(Context& c, const Node& node, const InodeRecord& inode);
 
-// Makes [from, to) of the host file written and persistent: allocate, touch, fsync of file and
-// directory. Gives a shorter file back on failure. Lock: exclusive.
+// Makes [from, to) of the host file written and persistent: allocate, touch, fsync of file and,
+// until the inode is `synced`, of directory. Gives a shorter file back on failure. Lock: exclusive.
 Status fill(Context& c, const InodeRecord& inode, int fd, std::uint64_t from, std::uint64_t to);
 
 // Brings the promise up to the host file's size: a tail that a crash or a plain write handle left

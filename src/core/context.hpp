@@ -69,6 +69,7 @@ struct Context {
   std::atomic<std::uint64_t> relocations_refused{0};
   std::atomic<std::uint64_t> orphans_kept{0};
   std::atomic<std::uint64_t> pending_durable{0};  // bytes promised to fills under way
+  std::atomic<std::uint64_t> ahead_bytes{0};      // allocated ahead of durable files that grow
 
   [[nodiscard]] bool read_only() const { return store->read_only(); }
   // Regular files have a host file each.

@@ -134,6 +134,9 @@ Status make_host_file(Context& c, Node& node, InodeRecord& inode, bool synced,
   if (!synced) {
     return {};
   }
+  if (is_durable(inode)) {
+    c.backing->set_nodefrag(*fd, true);
+  }
   PMEMFS_CHECK(c.backing->sync_file(*fd));
   PMEMFS_CHECK(c.backing->sync_parent(name));
   set_flag(inode, format::kInodeSynced, true);

@@ -6,6 +6,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <mutex>
 
 #include "core/backing_data.hpp"
@@ -37,7 +38,12 @@ Status fill_backing(Context& c, Node& node, InodeRecord& inode) {
   if (!room.granted()) {
     return Error(EDQUOT);
   }
-  PMEMFS_CHECK(backing_data::fill(c, inode, file.fd(), 0, host.size));
+  // Before the fill, whose sync commits it.
+  c.backing->set_nodefrag(file.fd(), true);
+  if (const Status filled = backing_data::fill(c, inode, file.fd(), 0, host.size); !filled) {
+    c.backing->set_nodefrag(file.fd(), false);
+    return filled;
+  }
   (void)c.backing->set_times(file.fd(), host.atime, host.mtime);
   set_flag(inode, format::kInodeDurable, true);
   set_flag(inode, format::kInodeSynced, true);
@@ -73,6 +79,12 @@ Status pin(Context& c, Node& node, InodeRecord& inode) {
   return c.has_backing() ? fill_backing(c, node, inode) : fill_extents(c, node, inode);
 }
 
+void allow_defrag(Context& c, Node& node, const InodeRecord& inode) {
+  if (const auto file = backing_data::open(c, node, inode)) {
+    c.backing->set_nodefrag(file->fd(), false);
+  }
+}
+
 Status check_right(Context& c, const Caller& caller) {
   if (c.read_only()) {
     return Error(EROFS);
@@ -83,9 +95,10 @@ Status check_right(Context& c, const Caller& caller) {
   return {};
 }
 
-Result<std::string> extents_of_backing(Context& c, Node& node, const InodeRecord& inode) {
+// Where the host does not tell of blocks: what is data and what a hole.
+Result<std::string> data_of_backing(Context& c, Node& node, const InodeRecord& inode,
+                                    std::uint64_t size) {
   std::string text;
-  PMEMFS_TRY(const std::uint64_t size, data_size(c, node, inode));
   std::uint64_t at = 0;
   for (std::size_t runs = 0; at < size && runs < kMostRunsShown; runs++) {
     const auto data = backing_data::seek(c, node, inode, at, SEEK_DATA);
@@ -98,6 +111,34 @@ Result<std::string> extents_of_backing(Context& c, Node& node, const InodeRecord
     PMEMFS_TRY(const std::uint64_t end, backing_data::seek(c, node, inode, *data, SEEK_HOLE));
     text += fmt::format("{}+{}\n", *data, end - *data);
     at = end;
+  }
+  return text;
+}
+
+// What is allocated ahead of the file is not of the file, and not shown.
+Result<std::string> extents_of_backing(Context& c, Node& node, const InodeRecord& inode) {
+  PMEMFS_TRY(const std::uint64_t size, data_size(c, node, inode));
+  const auto file = backing_data::open(c, node, inode);
+  if (file.code() == ENOENT) {
+    return std::string();
+  }
+  if (!file) {
+    return file.error();
+  }
+  const auto runs = c.backing->extents(file->fd(), kMostRunsShown);
+  if (!runs) {
+    return data_of_backing(c, node, inode, size);
+  }
+  const std::uint64_t limit =
+      (size + format::kBlockSize - 1) / format::kBlockSize * format::kBlockSize;
+  std::string text;
+  for (const HostExtent& run : *runs) {
+    if (run.off >= limit) {
+      break;
+    }
+    const std::string place = run.located ? fmt::format(" at {}", run.physical) : std::string();
+    text += fmt::format("{}+{}{}{}\n", run.off, std::min(run.len, limit - run.off), place,
+                        run.unwritten ? " unwritten" : "");
   }
   return text;
 }
@@ -219,7 +260,11 @@ Status clear_durable(Context& c, const Caller& caller, InodeNo ino) {
   set_flag(inode, format::kInodeDurable, false);
   inode.durable_len.store(0);
   store::set_ctime(inode, now());
-  return commit_inode(c, inode);
+  PMEMFS_CHECK(commit_inode(c, inode));
+  if (is_regular(inode) && c.has_backing()) {
+    allow_defrag(c, *node, inode);
+  }
+  return {};
 }
 
 Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {

@@ -4,6 +4,7 @@
 
 #include <mutex>
 
+#include "core/ahead.hpp"
 #include "core/attributes.hpp"
 #include "core/backing_data.hpp"
 #include "core/data.hpp"
@@ -18,6 +19,18 @@ bool writes(int flags) {
 
 bool is_cached(DataPath path) {
   return path == DataPath::kCached;
+}
+
+// Writes and appends without asking us.
+bool is_unseen(int flags, DataPath path) {
+  return writes(flags) && path == DataPath::kPassthrough;
+}
+
+// Counts a handle in or out (`by` is 1 or -1) for what its path means to others. Lock: exclusive.
+void count_path(Node& node, int flags, DataPath path, int by) {
+  const auto step = static_cast<std::uint32_t>(by);
+  node.cached_opens += is_cached(path) ? step : 0;
+  node.unseen += is_unseen(flags, path) ? step : 0;
 }
 
 DataPath choose_path(const Context& c, const InodeRecord& inode, int flags) {
@@ -56,9 +69,7 @@ Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags) 
   handle->path = choose_path(c, inode, flags);
   const DataPath path = handle->path;
   node.opens++;
-  if (is_cached(path)) {
-    node.cached_opens++;
-  }
+  count_path(node, flags, path, 1);
   if (writes(flags)) {
     node.writers++;
     node.maybe_stored = true;
@@ -105,11 +116,12 @@ void release(Context& c, HandleId id) {
   {
     const std::unique_lock lock(node.lock);
     node.opens--;
-    if (is_cached(handle->path)) {
-      node.cached_opens--;
-    }
+    count_path(node, handle->flags, handle->path, -1);
     if (writes(handle->flags)) {
       node.writers--;
+      if (node.writers == 0) {
+        ahead::give_back(c, node);
+      }
     }
     sync = std::exchange(node.sync_on_release, false);
     if (node.opens == 0) {
@@ -145,13 +157,8 @@ void set_path(Context& c, HandleId id, DataPath path) {
     return;
   }
   const std::unique_lock lock(handle->node->lock);
-  const DataPath before = handle->path.exchange(path);
-  if (is_cached(before) && !is_cached(path)) {
-    handle->node->cached_opens--;
-  }
-  if (!is_cached(before) && is_cached(path)) {
-    handle->node->cached_opens++;
-  }
+  count_path(*handle->node, handle->flags, handle->path.exchange(path), -1);
+  count_path(*handle->node, handle->flags, path, 1);
 }
 
 }  // namespace pmemfs::core

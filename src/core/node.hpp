@@ -22,6 +22,13 @@
 
 namespace pmemfs::core {
 
+// What the host has allocated beyond the end of a durable file that grows (core/ahead.hpp).
+struct Ahead {
+  std::uint64_t end = 0;   // offset up to which it is ours to give back; 0: nothing is
+  std::uint64_t held = 0;  // bytes of it that count in Context::ahead_bytes
+  bool not_ours = false;   // a program has allocated beyond the end, or an earlier daemon
+};
+
 // `lock` guards the inode on media, its directory blocks, extents and xattrs, and the members below
 // it: shared to read, exclusive to change, kept until the change is committed. Several nodes are
 // locked through LockSet alone.
@@ -37,13 +44,15 @@ struct Node {
   std::shared_mutex lock;
   std::uint32_t opens = 0;         // handles
   std::uint32_t writers = 0;       // of these, open for writing
+  std::uint32_t unseen = 0;        // of these, handles that write past the daemon
   std::uint32_t cached_opens = 0;  // of these, handles whose mappings would be cached pages
   // Open for writing since it was last proven unmapped; proven so in this mount. Set under the
   // exclusive lock, or by a proof under the shared one.
   std::atomic<bool> maybe_stored{false};
   std::atomic<bool> proven{false};
   bool sync_on_release = false;  // truncated to 0 after it was synced
-  base::UniqueFd fd;             // the backing file, while handles want it
+  Ahead ahead;
+  base::UniqueFd fd;  // the backing file, while handles want it
   std::unique_ptr<store::ExtentMap> extents;
   std::unique_ptr<store::Directory> directory;
   std::atomic<std::uint32_t> used_at{0};  // tick of the last use of `directory`

@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <linux/fs.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/file_flags.hpp"
 #include "pmemfs/format.hpp"
 #include "region/devdax_region.hpp"
 #include "region/handle_builder.hpp"
@@ -51,6 +53,27 @@ class Undo {
   std::vector<Step> steps_;
 };
 
+// Asks for DAX in an existing directory, before anything is made there; taken back unless create()
+// got to the end. Has a descriptor of its own.
+class DaxWish {
+ public:
+  explicit DaxWish(int directory)
+      : directory_(::fcntl(directory, F_DUPFD_CLOEXEC, 0)),
+        changed_(base::prefer_dax(directory_.get())) {}
+  DaxWish(const DaxWish&) = delete;
+  DaxWish& operator=(const DaxWish&) = delete;
+  ~DaxWish() {
+    if (changed_) {
+      (void)base::change_file_flags(directory_.get(), FS_XFLAG_DAX, false);
+    }
+  }
+  void keep() { changed_ = false; }
+
+ private:
+  UniqueFd directory_;
+  bool changed_;
+};
+
 Error host_error(std::string& why, const std::string& path, int code) {
   if (code == ENOSPC) {
     return because(why, code,
@@ -59,17 +82,23 @@ Error host_error(std::string& why, const std::string& path, int code) {
   return because_errno(why, code, path);
 }
 
-// Refuses memory that would not keep its promise, unless the caller knows.
-Status check_fit(const Probe& host, const std::string& path, bool emulate, std::string& why) {
+Status check_writable(const Probe& host, const std::string& path, std::string& why) {
   if (host.read_only) {
     return because(why, EROFS, fmt::format("{}: lies on a read-only filesystem", path));
   }
+  return {};
+}
+
+// Refuses memory that would not keep its promise, unless the caller knows.
+Status check_fit(const Probe& host, const std::string& path, bool emulate, std::string& why) {
+  PMEMFS_CHECK(check_writable(host, path, why));
   if (!host.map_sync && !emulate) {
     return because(
         why, ENOTSUP,
         fmt::format(
             "{}: lies on {}, which is not persistent memory here (it grants no MAP_SYNC); use a "
-            "directory on ext4 or xfs mounted with -o dax, or --emulate to simulate one",
+            "directory on ext4 or xfs on persistent memory, not mounted with dax=never, or "
+            "--emulate to simulate one",
             path, host.filesystem));
   }
   return {};
@@ -184,6 +213,11 @@ Handle fill_directory(UniqueFd directory, const std::string& path, const CreateO
   }
   Handle handle =
       HandleBuilder::build(path, std::move(kept), std::move(data), std::move(file), false, why);
+  if (handle && !handle.value()->host().map_sync && !options.emulate) {
+    return because(why, ENOTSUP,
+                   fmt::format("{0}/{1}: was made without DAX, which a file keeps; rm {0}/{1}",
+                               path, kMetadataName));
+  }
   if (handle) {
     undo.keep();
   }
@@ -195,31 +229,46 @@ Handle create_in_existing_directory(const std::string& path, const CreateOptions
   PMEMFS_TRY(UniqueFd directory, open_directory(path, why));
   PMEMFS_CHECK(check_private_directory(directory.get(), why));
   PMEMFS_CHECK(check_parents_above(directory.get(), why));
+  DaxWish dax(directory.get());
   PMEMFS_TRY(const Probe host, probe_fd(directory.get(), path, why));
   PMEMFS_CHECK(check_fit(host, path, options.emulate, why));
-  return fill_directory(std::move(directory), path, options, why);
+  Handle handle = fill_directory(std::move(directory), path, options, why);
+  if (handle) {
+    dax.keep();
+  }
+  return handle;
 }
 
 // Where a region that does not exist yet may be made.
-Result<Place> open_new_place(const std::string& path, const CreateOptions& options,
-                             std::string& why) {
+Result<Place> open_new_place(const std::string& path, std::string& why) {
   PMEMFS_TRY(Place place, open_place(path, why));
   PMEMFS_CHECK(check_parents(place.folder.get(), why));
   PMEMFS_TRY(const Probe host, probe_fd(place.folder.get(), path, why));
-  PMEMFS_CHECK(check_fit(host, path, options.emulate, why));
+  PMEMFS_CHECK(check_writable(host, path, why));
   return place;
+}
+
+// A new, empty directory, fit for a region; removed by `undo`. Only in it can be seen whether its
+// files will have DAX, since it must ask for that.
+Result<UniqueFd> make_directory(const Place& place, const std::string& path,
+                                const CreateOptions& options, Undo& undo, std::string& why) {
+  if (::mkdirat(place.folder.get(), place.name.c_str(), 0700) != 0) {
+    return host_error(why, path, errno);
+  }
+  undo.add(place.folder.get(), place.name, AT_REMOVEDIR);
+  PMEMFS_TRY(UniqueFd directory,
+             open_beneath(place.folder.get(), place.name, O_RDONLY | O_DIRECTORY, 0, path, why));
+  (void)base::prefer_dax(directory.get());
+  PMEMFS_TRY(const Probe host, probe_fd(directory.get(), path, why));
+  PMEMFS_CHECK(check_fit(host, path, options.emulate, why));
+  return directory;
 }
 
 Handle create_in_new_directory(const std::string& path, const CreateOptions& options,
                                std::string& why) {
-  PMEMFS_TRY(const Place place, open_new_place(path, options, why));
-  if (::mkdirat(place.folder.get(), place.name.c_str(), 0700) != 0) {
-    return host_error(why, path, errno);
-  }
+  PMEMFS_TRY(const Place place, open_new_place(path, why));
   Undo undo;
-  undo.add(place.folder.get(), place.name, AT_REMOVEDIR);
-  PMEMFS_TRY(UniqueFd directory,
-             open_beneath(place.folder.get(), place.name, O_RDONLY | O_DIRECTORY, 0, path, why));
+  PMEMFS_TRY(UniqueFd directory, make_directory(place, path, options, undo, why));
   Handle handle = fill_directory(std::move(directory), path, options, why);
   if (!handle) {
     return handle;
@@ -232,7 +281,9 @@ Handle create_in_new_directory(const std::string& path, const CreateOptions& opt
 }
 
 Handle create_in_new_file(const std::string& path, const CreateOptions& options, std::string& why) {
-  PMEMFS_TRY(const Place place, open_new_place(path, options, why));
+  PMEMFS_TRY(const Place place, open_new_place(path, why));
+  PMEMFS_TRY(const Probe host, probe_fd(place.folder.get(), path, why));
+  PMEMFS_CHECK(check_fit(host, path, options.emulate, why));
   PMEMFS_TRY(UniqueFd file, open_beneath(place.folder.get(), place.name, O_RDWR | O_CREAT | O_EXCL,
                                          0600, path, why));
   Undo undo;

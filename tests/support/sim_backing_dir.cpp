@@ -258,6 +258,28 @@ Result<std::uint64_t> SimBackingDir::seek(int fd, std::uint64_t off, int whence)
   return static_cast<std::uint64_t>(found);
 }
 
+Result<std::vector<HostExtent>> SimBackingDir::extents(int /*fd*/, std::size_t most) {
+  const std::lock_guard lock(mutex_);
+  if (!extents_) {
+    return Error(EOPNOTSUPP);
+  }
+  std::vector<HostExtent> first = *extents_;
+  first.resize(std::min(first.size(), most));
+  return first;
+}
+
+void SimBackingDir::set_nodefrag(int fd, bool on) {
+  if (!begin_change(HostOp::kSetNodefrag, fd)) {
+    return;
+  }
+  const std::lock_guard lock(mutex_);
+  if (const File file = find(fd); file && on) {
+    nodefrag_.insert(file->name());
+  } else if (file) {
+    nodefrag_.erase(file->name());
+  }
+}
+
 Status SimBackingDir::set_times(int fd, Timestamp atime, Timestamp mtime) {
   PMEMFS_CHECK(begin_change(HostOp::kSetTimes, fd));
   const std::lock_guard lock(mutex_);
@@ -385,6 +407,11 @@ bool SimBackingDir::exists(BackingName name) const {
   return find(name) != nullptr;
 }
 
+bool SimBackingDir::nodefrag(BackingName name) const {
+  const std::lock_guard lock(mutex_);
+  return nodefrag_.contains(name);
+}
+
 void SimBackingDir::fail_nth(std::uint64_t n, int code) {
   const std::lock_guard lock(mutex_);
   faults_.push_back({std::nullopt, n, code});
@@ -439,6 +466,11 @@ void SimBackingDir::replace_behind(BackingName name) {
   const std::lock_guard lock(mutex_);
   names_.erase(name);
   replaced_.insert(name);
+}
+
+void SimBackingDir::set_extents(std::vector<HostExtent> extents) {
+  const std::lock_guard lock(mutex_);
+  extents_ = std::move(extents);
 }
 
 void SimBackingDir::add_foreign(std::string text) {

@@ -33,11 +33,12 @@ enum class HostOp : std::uint8_t {
   kSyncParent,
   kSyncAll,
   kTakeLease,
+  kSetNodefrag,
 };
 
 // One call, as it was made. Numbers that an operation does not have are 0.
 struct HostCall {
-  HostOp op;
+  HostOp op{};
   BackingName name;  // of inode 0 when it concerns no file, or one that is gone for good
   std::uint64_t off = 0;
   std::uint64_t len = 0;  // kTruncate: the size
@@ -77,7 +78,9 @@ class SimBackingDir final : public BackingDir {
   Status truncate(int fd, std::uint64_t size) override;
   Status allocate(int fd, int mode, std::uint64_t off, std::uint64_t len) override;
   Result<std::uint64_t> seek(int fd, std::uint64_t off, int whence) override;
+  Result<std::vector<HostExtent>> extents(int fd, std::size_t most) override;
   Status set_times(int fd, Timestamp atime, Timestamp mtime) override;
+  void set_nodefrag(int fd, bool on) override;
   Status touch(int fd, std::uint64_t off, std::uint64_t len) override;
   Status sync_file(int fd) override;
   Status sync_parent(BackingName n) override;
@@ -99,6 +102,7 @@ class SimBackingDir final : public BackingDir {
   [[nodiscard]] std::size_t count(HostOp op) const;
   void forget_calls();
   [[nodiscard]] bool exists(BackingName name) const;
+  [[nodiscard]] bool nodefrag(BackingName name) const;
 
   // --- Faults ---
   // The n-th call from now (1: the next one) fails with `code` and does nothing.
@@ -117,6 +121,8 @@ class SimBackingDir final : public BackingDir {
   void resize_behind(BackingName name, std::uint64_t size);
   // Something else than a file of ours has this name: EUCLEAN.
   void replace_behind(BackingName name);
+  // What extents() answers from now on, for every file. Before: EOPNOTSUPP, as on tmpfs.
+  void set_extents(std::vector<HostExtent> extents);
   // Text that for_each reports as foreign.
   void add_foreign(std::string text);
 
@@ -150,6 +156,8 @@ class SimBackingDir final : public BackingDir {
   std::map<ino_t, Lease> leases_;
   std::map<BackingName, unsigned> held_;
   std::set<BackingName> replaced_;
+  std::set<BackingName> nodefrag_;
+  std::optional<std::vector<HostExtent>> extents_;
   std::vector<std::string> foreign_;
   std::vector<HostCall> calls_;
   std::vector<Fault> faults_;

@@ -177,8 +177,8 @@ Status SimFile::truncate(std::uint64_t size) {
   const std::uint64_t old_size = sizes_.back();
   const std::uint64_t tail = (size + kPage - 1) / kPage * kPage;
   adopt_mapped_stores();
-  if (size < old_size) {
-    if (size < tail) {
+  if (size <= old_size) {  // the same size too drops what was allocated beyond it
+    if (size < tail && size < old_size) {
       before_change(size, tail - size);
     }
     const std::uint64_t end = pages_.empty() ? 0 : (pages_.rbegin()->first + 1) * kPage;

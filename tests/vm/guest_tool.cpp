@@ -2,6 +2,8 @@
 // count page faults, ask for MAP_SYNC. It knows nothing of pmemfs. Prints one line for each result;
 // exits with 1 where the system refused.
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -197,6 +199,30 @@ int sum(std::span<char*> words) {
   return 0;
 }
 
+// grow FILE STEP SIZE: a new file that grows to SIZE by truncations of STEP bytes, with one handle.
+int grow(std::span<char*> words) {
+  const int fd = ::open(words[0], O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const auto step = static_cast<off_t>(seed_of(words[1]));
+  const auto size = static_cast<off_t>(seed_of(words[2]));
+  for (off_t now = step; now <= size; now += step) {
+    if (fd < 0 || ::ftruncate(fd, now) != 0) {
+      fail(std::string(words[0]) + ": cannot grow");
+    }
+  }
+  return ::close(fd);
+}
+
+// nodefrag FILE: whether the filesystem's defragmentation leaves it alone, "yes" or "no".
+int nodefrag(std::span<char*> words) {
+  const int fd = ::open(words[0], O_RDONLY | O_CLOEXEC);
+  struct fsxattr flags {};
+  if (fd < 0 || ::ioctl(fd, FS_IOC_FSGETXATTR, &flags) != 0) {
+    fail(std::string(words[0]) + ": has no flags");
+  }
+  std::puts((flags.fsx_xflags & FS_XFLAG_NODEFRAG) != 0 ? "yes" : "no");
+  return ::close(fd);
+}
+
 struct Command {
   std::string_view name;
   std::size_t least;
@@ -207,6 +233,7 @@ constexpr std::array kCommands = {
     Command{"store", 3, store},       Command{"verify", 2, verify},
     Command{"faults", 1, faults},     Command{"map-sync", 1, map_sync},
     Command{"allocate", 2, allocate}, Command{"sum", 2, sum},
+    Command{"grow", 3, grow},         Command{"nodefrag", 1, nodefrag},
 };
 
 }  // namespace
@@ -219,6 +246,7 @@ int main(int argc, char** argv) {
     }
   }
   std::puts(
-      "usage: guest_tool store|verify|faults|map-sync|allocate|sum …; see tests/vm/guest_tool.cpp");
+      "usage: guest_tool store|verify|faults|map-sync|allocate|sum|grow|nodefrag …; see "
+      "tests/vm/guest_tool.cpp");
   return 2;
 }

@@ -184,6 +184,49 @@ TEST_CASE("host dir: whatever else has the name of a backing file is EUCLEAN and
   CHECK(fs::file_size(victim) == 6);
 }
 
+TEST_CASE("host dir: where a file lies, or that the host does not tell") {
+  const HostFixture tmpfs;
+  const UniqueFd untold = tmpfs.create(kName);
+  CHECK(tmpfs.host->extents(untold.get(), 10).code() == EOPNOTSUPP);
+  tmpfs.host->set_nodefrag(untold.get(), true);  // not there either, and no error
+
+  const HostFixture f("");
+  const UniqueFd fd = f.create(kName);
+  constexpr std::uint64_t kFar = 1U << 20U;
+  REQUIRE(f.host->allocate(fd.get(), 0, kFar, 65536).ok());
+  REQUIRE(f.host->write(fd.get(), 0, "x", 1));
+  REQUIRE(f.host->sync_file(fd.get()).ok());
+  const auto runs = f.host->extents(fd.get(), 10);
+  if (runs.code() == EOPNOTSUPP) {
+    PMEMFS_SKIP("needs a filesystem at TMPDIR that has FIEMAP");
+  }
+  REQUIRE(runs.value().size() == 2);
+  CHECK(runs.value()[0].off == 0);
+  CHECK(runs.value()[0].located);
+  CHECK_FALSE(runs.value()[0].unwritten);
+  CHECK(runs.value()[1].off == kFar);
+  CHECK(runs.value()[1].len == 65536);
+  CHECK(f.host->extents(fd.get(), 1).value().size() == 1);
+}
+
+TEST_CASE("host dir: more runs than one request holds") {
+  const HostFixture f("");
+  const UniqueFd fd = f.create(kName);
+  constexpr std::uint64_t kRuns = 300;
+  for (std::uint64_t i = 0; i < kRuns; ++i) {
+    REQUIRE(f.host->write(fd.get(), i * (1U << 20U), "x", 1));
+  }
+  REQUIRE(f.host->sync_file(fd.get()).ok());
+  const auto runs = f.host->extents(fd.get(), 1000);
+  if (runs.code() == EOPNOTSUPP) {
+    PMEMFS_SKIP("needs a filesystem at TMPDIR that has FIEMAP");
+  }
+  REQUIRE(runs.value().size() == kRuns);
+  for (std::uint64_t i = 0; i < kRuns; ++i) {
+    CHECK(runs.value()[i].off == i * (1U << 20U));
+  }
+}
+
 TEST_CASE("host dir: read-only changes nothing") {
   HostFixture f;
   f.create(kName);

@@ -221,6 +221,17 @@ TEST_CASE("sim backing: punched and zeroed ranges come back unless synced") {
   CHECK(dir.allocate(fd.get(), FALLOC_FL_COLLAPSE_RANGE, 0, kPage).code() == EOPNOTSUPP);
 }
 
+TEST_CASE("sim backing: truncation to the same size drops what is allocated beyond it") {
+  SimBackingDir dir;
+  const UniqueFd fd(dir.create(kName).value());
+  write(dir, fd, 0, "text");
+  REQUIRE(dir.allocate(fd.get(), FALLOC_FL_KEEP_SIZE, 0, 64 * kPage).ok());
+  CHECK(dir.stat_fd(fd.get())->blocks == 64 * kPage / 512);
+  REQUIRE(dir.truncate(fd.get(), 4).ok());
+  CHECK(dir.stat_fd(fd.get())->blocks == kPage / 512);
+  CHECK(read(dir, kName, 0, 10) == "text");
+}
+
 TEST_CASE("sim backing: times are metadata too") {
   SimBackingDir dir;
   const UniqueFd fd = create_synced(dir, "x");

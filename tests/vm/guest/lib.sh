@@ -46,13 +46,13 @@ host_format() {
 
 # In the first boot of a test it makes namespace and filesystem. ext4 commits every 5 s when nobody asks; later (xfs: 30 s)
 # shows more, and a busy machine cannot rescue what the control of a power cut must lose.
-host_mount() {
-    local options=dax=always
+host_mount() { # [MODE]: dax=MODE, or always
+    local options=dax=${1:-always}
     namespace fsdax --map=mem
     [ "$VM_BOOT" != 1 ] || host_format
     [ "$VM_MEDIA" != ext4-dax ] || options=$options,commit=60
     mkdir -p $HOST
-    mount -t "${VM_MEDIA%-dax}" -o $options /dev/pmem0 $HOST || fail "$VM_MEDIA cannot be mounted with dax=always"
+    mount -t "${VM_MEDIA%-dax}" -o $options /dev/pmem0 $HOST || fail "$VM_MEDIA cannot be mounted with -o $options"
 }
 
 pmemfs_mount() { # in the first boot of a test it makes the region; without --emulate

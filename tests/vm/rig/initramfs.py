@@ -27,7 +27,7 @@ def libraries(path):
 
 
 def add_programs(root, build, more):
-    ours = [*OURS, *(name for name in more if name.startswith("tests/"))]
+    ours = [*OURS, *(name for name in more if name.startswith(("tests/", "pmemfs-")))]
     missing = [name for name in ours if not (build / name).is_file()]
     if missing:
         raise Broken(f"{build} lacks {', '.join(missing)}: build it first")

@@ -31,9 +31,9 @@ class Outcome:
 
 
 class Machine:
-    def __init__(self, kernel, initramfs, nvdimm, echo):
+    def __init__(self, kernel, initramfs, nvdimm, echo, cpus=1):
         self.kernel, self.initramfs, self.nvdimm = kernel, initramfs, nvdimm
-        self.echo = echo
+        self.echo, self.cpus = echo, cpus
         self.console = b""
         self.qemu = None
 
@@ -41,7 +41,7 @@ class Machine:
         """The guest's /init finds `environment` among its variables: the kernel hands over words that it does not know."""
         words = " ".join(f"{name}={value}" for name, value in environment.items())
         return [
-            program("qemu-system-x86_64"), "-M", "pc,nvdimm=on,accel=tcg", "-cpu", CPU, "-m", "1G,slots=2,maxmem=4G",
+            program("qemu-system-x86_64"), "-M", "pc,nvdimm=on,accel=tcg", "-cpu", CPU, "-smp", str(self.cpus), "-m", "1G,slots=2,maxmem=4G",
             "-object", f"memory-backend-file,id=m1,share=on,mem-path={self.nvdimm},size={megabytes}M",
             "-device", "nvdimm,id=n1,memdev=m1", "-kernel", self.kernel.image, "-initrd", self.initramfs,
             "-append", f"console=ttyS0 quiet panic=-1 mitigations=off {words}",
