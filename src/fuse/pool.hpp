@@ -53,8 +53,8 @@ class WorkerPool {
   // leave.
   void shut_down(std::chrono::milliseconds patience);
 
-  // The kernel took the filesystem down: it is unmounted everywhere, no file of it is open or mapped.
-  // False when the connection was cut off instead.
+  // The kernel took the filesystem down: it is unmounted everywhere, no file of it is open or
+  // mapped. False when the connection was cut off instead.
   [[nodiscard]] bool users_gone() const { return users_gone_.load(); }
 
   [[nodiscard]] unsigned threads() const { return total_.load(std::memory_order_relaxed); }

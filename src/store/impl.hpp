@@ -38,7 +38,8 @@ struct Store::Impl {
 
   // Makes the region larger, where it can grow, by at least `wanted` blocks. ENOSPC.
   Status grow(std::uint64_t wanted);
-  // The blocks between the end of the filesystem and block `end`, which the region has, become free.
+  // The blocks between the end of the filesystem and block `end`, which the region has, become
+  // free.
   Status adopt(std::uint64_t end);
 
   Region& region;

@@ -19,7 +19,9 @@ using namespace std::chrono_literals;
 // An Afterwork that notes what it did.
 struct Noted {
   std::vector<std::uint64_t> done{};
-  Afterwork work{[this](const Afterwork::Item& item) { done.push_back(item.ino.value); }};
+  Afterwork work{[this](const Afterwork::Item& item) {
+    done.push_back(item.ino.value);
+  }};
 };
 
 TEST_CASE("afterwork is done in order, one at a time") {

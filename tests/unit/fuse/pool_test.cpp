@@ -36,7 +36,8 @@ class Rig {
     REQUIRE(channel.ok());
     channel_ = std::move(*channel);
     pool_ = std::make_unique<WorkerPool>(
-        *channel_, options, [this, serve = std::move(serve)](const Request& request, Channel&) {
+        *channel_, options,
+        [this, serve = std::move(serve)](const Request& request, Channel&) {
           serve(request.opcode());
           note_served();
         },
