@@ -15,10 +15,15 @@ namespace pmemfs::core {
 
 namespace {
 
+// By number, as for a file handle. An inode without a name is stale even before its last holder is
+// gone: the kernel, which asks for none that it knows itself, may not have told of its going yet.
 Result<Attributes> lookup_self(Context& c, InodeNo ino) {
   NodeRef node = c.nodes.get(ino);
   const std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
+  if (inode.nlink.load() == 0) {
+    return Error(ENOENT);
+  }
   PMEMFS_TRY(const Attributes found, attributes(c, *node, inode));
   c.nodes.add_lookup(*node);
   return found;

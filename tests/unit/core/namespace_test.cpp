@@ -65,6 +65,23 @@ TEST_CASE("errors of names") {
   CHECK(fs.link(dir, kRootInode, "hard").code() == EPERM);
 }
 
+TEST_CASE("a removed inode is not found by its number, held or not") {
+  CoreRig rig(any_placement());
+  Filesystem& fs = rig.fs();
+  const Created file = rig.create("file");
+  const InodeNo dir = rig.mkdir("dir");
+  REQUIRE(fs.lookup(kRootInode, "dir").ok());
+  CHECK(fs.lookup(file.attributes.ino, ".").ok());
+  fs.forget(file.attributes.ino, 1);
+  REQUIRE(fs.unlink(kRootInode, "file").ok());
+  REQUIRE(fs.rmdir(kRootInode, "dir").ok());
+  CHECK(fs.lookup(file.attributes.ino, ".").code() == ENOENT);
+  CHECK(fs.lookup(dir, ".").code() == ENOENT);
+  rig.close(file);
+  fs.forget(dir, 1);
+  CHECK(fs.lookup(file.attributes.ino, ".").code() == ENOENT);
+}
+
 TEST_CASE("link counts follow names") {
   CoreRig rig(any_placement());
   Filesystem& fs = rig.fs();
