@@ -1,5 +1,7 @@
 #include "fuse/afterwork.hpp"
 
+#include <algorithm>
+
 namespace pmemfs::fuse {
 
 void Afterwork::add(const Item& item) {
@@ -26,8 +28,14 @@ void Afterwork::do_all() {
   }
 }
 
+bool Afterwork::closes(InodeNo ino) const {
+  return std::any_of(
+      items_.begin() + static_cast<std::ptrdiff_t>(next_), items_.end(),
+      [ino](const Item& item) { return item.kind == Kind::kHandle && item.ino == ino; });
+}
+
 void Afterwork::make_way_for(const Request& request) {
-  if (!request.may_overtake()) {
+  if (!request.may_overtake() || closes(request.node())) {
     do_all();
   }
 }

@@ -10,19 +10,25 @@
 #include "fuse/request.hpp"
 #include "pmemfs/types.hpp"
 
+struct fuse_req;
+
 namespace pmemfs::fuse {
 
-// References that the kernel gave back, and inodes whose registration is needed no longer, of one
-// worker. Not thread-safe: its worker's alone.
+// References and handles that the kernel gave back, and inodes whose registration is needed no
+// longer, of one worker. Not thread-safe: its worker's alone.
 //
-// Until an item is done the core takes the kernel for still holding the inode, which is what it
-// thought a moment before; only the space of deleted files comes back later. So what may need space
-// does not overtake it (Request::may_overtake), and no more than kMost items wait.
+// Until an item is done the core takes the kernel for still holding the inode or the handle, which
+// is what it thought a moment before; only the space of deleted files comes back later. So what may
+// need space does not overtake it (Request::may_overtake), nor does what asks for the attributes of
+// an inode whose handle is to be closed; and no more than kMost items wait.
 class Afterwork {
  public:
+  enum class Kind : std::uint8_t { kRegistration, kReferences, kHandle };
   struct Item {
+    Kind kind = Kind::kRegistration;
     InodeNo ino;
-    std::uint64_t references = 0;  // 0: the registration alone
+    std::uint64_t number = 0;     // kReferences: how many; kHandle: the kernel's file handle
+    fuse_req* request = nullptr;  // kHandle: to be answered
   };
   // Must not throw.
   using Do = std::function<void(const Item&)>;
@@ -35,10 +41,12 @@ class Afterwork {
   // The oldest item. False when there is none.
   bool do_one();
   void do_all();
-  // All of it, unless `request` may be served before (Request::may_overtake).
+  // All of it, unless `request` may be served before.
   void make_way_for(const Request& request);
 
  private:
+  [[nodiscard]] bool closes(InodeNo ino) const;
+
   Do do_;
   std::vector<Item> items_;
   std::size_t next_ = 0;  // of items_, the first that is not done

@@ -79,16 +79,6 @@ void choose_path(Edge& edge, InodeNo ino, const Opened& opened, fuse_file_info& 
   }
 }
 
-// Gives a handle back: on RELEASE, or when the kernel did not take it. The registration first, so
-// that the core finds the host file free when it was deleted.
-void close_handle(Edge& edge, InodeNo ino, std::uint64_t fh) {
-  const FileHandle file = FileHandle::decode(fh);
-  if (file.registered && edge.passthrough) {
-    guarded_void([&] { edge.passthrough->release(ino); });
-  }
-  guarded_void([&] { edge.fs.release(file.handle); });
-}
-
 void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   Edge& edge = edge_of(req);
   const bool kill = this_thread().request.kills_suid_sgid();
@@ -131,9 +121,9 @@ void tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, fuse_file_info* inf
   answer_created(req, created, *info);
 }
 
+// close(2) does not wait for it.
 void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
-  close_handle(edge_of(req), InodeNo(ino), info->fh);
-  reply::error(req, 0);
+  this_thread().afterwork->add({Afterwork::Kind::kHandle, InodeNo(ino), info->fh, req});
 }
 
 void read(fuse_req_t req, fuse_ino_t /*ino*/, std::size_t size, off_t offset,

@@ -18,13 +18,13 @@ void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
 }
 
 void forget(fuse_req_t req, fuse_ino_t ino, std::uint64_t count) {
-  this_thread().afterwork->add({InodeNo(ino), count});
+  this_thread().afterwork->add({Afterwork::Kind::kReferences, InodeNo(ino), count});
   fuse_reply_none(req);
 }
 
 void forget_multi(fuse_req_t req, std::size_t count, fuse_forget_data* forgets) {
   for (const fuse_forget_data& one : std::span(forgets, count)) {
-    this_thread().afterwork->add({InodeNo(one.ino), one.nlookup});
+    this_thread().afterwork->add({Afterwork::Kind::kReferences, InodeNo(one.ino), one.nlookup});
   }
   fuse_reply_none(req);
 }

@@ -1,6 +1,7 @@
 #include "fuse/operations.hpp"
 
 #include "fuse/buffers.hpp"
+#include "fuse/convert.hpp"
 #include "fuse/reply.hpp"
 
 namespace pmemfs::fuse {
@@ -21,19 +22,36 @@ void forget_inode(Edge& edge, InodeNo ino, std::uint64_t count) {
   guarded_void([&] { edge.fs.forget(ino, count); });
 }
 
+void close_handle(Edge& edge, InodeNo ino, std::uint64_t fh) {
+  const FileHandle file = FileHandle::decode(fh);
+  if (file.registered && edge.passthrough) {
+    guarded_void([&] { edge.passthrough->release(ino); });
+  }
+  guarded_void([&] { edge.fs.release(file.handle); });
+}
+
 void drop_later(PassthroughRegistry& registry, InodeNo ino) {
   if (Afterwork* afterwork = this_thread().afterwork) {
-    afterwork->add({ino, 0});
+    afterwork->add({Afterwork::Kind::kRegistration, ino});
   } else {
     registry.drop(ino);
   }
 }
 
 void do_afterwork(Edge& edge, const Afterwork::Item& item) {
-  if (item.references > 0) {
-    forget_inode(edge, item.ino, item.references);
-  } else if (edge.passthrough) {
-    guarded_void([&] { edge.passthrough->drop(item.ino); });
+  switch (item.kind) {
+    case Afterwork::Kind::kRegistration:
+      if (edge.passthrough) {
+        guarded_void([&] { edge.passthrough->drop(item.ino); });
+      }
+      return;
+    case Afterwork::Kind::kReferences:
+      forget_inode(edge, item.ino, item.number);
+      return;
+    case Afterwork::Kind::kHandle:
+      close_handle(edge, item.ino, item.number);
+      reply::error(item.request, 0);
+      return;
   }
 }
 

@@ -27,6 +27,9 @@ struct Edge {
 void forget_inode(Edge& edge, InodeNo ino, std::uint64_t count);
 // The registration goes when the worker has nothing better to do.
 void drop_later(PassthroughRegistry& registry, InodeNo ino);
+// Gives a handle back: on RELEASE, or when the kernel did not take it. The registration first, so
+// that the core finds the host file free when it was deleted.
+void close_handle(Edge& edge, InodeNo ino, std::uint64_t fh);
 void do_afterwork(Edge& edge, const Afterwork::Item& item);
 // Answers with an entry whose reference was counted, and gives that back if the kernel did not take
 // it.

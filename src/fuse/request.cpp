@@ -36,6 +36,11 @@ std::uint32_t Request::opcode() const {
   return header ? header->opcode : 0;
 }
 
+InodeNo Request::node() const {
+  const auto header = load<fuse_in_header>(bytes_, 0);
+  return InodeNo(header ? header->nodeid : 0);
+}
+
 bool Request::may_take_long() const {
   switch (opcode()) {
     case FUSE_FSYNC:
@@ -65,6 +70,7 @@ bool Request::may_overtake() const {
     case FUSE_OPENDIR:
     case FUSE_READDIR:
     case FUSE_READDIRPLUS:
+    case FUSE_RELEASE:
     case FUSE_RELEASEDIR:
       return true;
     default:

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <span>
 
+#include "pmemfs/types.hpp"
+
 namespace pmemfs::fuse {
 
 // A view; the bytes belong to the thread that serves the request. Short or foreign input gives
@@ -18,6 +20,7 @@ class Request {
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
   [[nodiscard]] bool complete() const;  // a whole header, and as long as the header says
   [[nodiscard]] std::uint32_t opcode() const;
+  [[nodiscard]] InodeNo node() const;  // of names: the directory's
   // Its work may take long or wait for another request: it allocates, fills, syncs or moves data.
   [[nodiscard]] bool may_take_long() const;
   // It needs no space and tells nobody how much there is: it may be served before what Afterwork

@@ -16,6 +16,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
+Afterwork::Item references(std::uint64_t ino) {
+  return {Afterwork::Kind::kReferences, InodeNo(ino), 1};
+}
+
 // An Afterwork that notes what it did.
 struct Noted {
   std::vector<std::uint64_t> done{};
@@ -28,12 +32,12 @@ TEST_CASE("afterwork is done in order, one at a time") {
   Noted noted;
   CHECK_FALSE(noted.work.do_one());
   for (std::uint64_t i = 1; i <= 3; ++i) {
-    noted.work.add({InodeNo(i), 1});
+    noted.work.add(references(i));
   }
   CHECK(noted.done.empty());
   CHECK(noted.work.do_one());
   CHECK(noted.done == std::vector<std::uint64_t>{1});
-  noted.work.add({InodeNo(4), 1});
+  noted.work.add(references(4));
   noted.work.do_all();
   CHECK(noted.done == std::vector<std::uint64_t>{1, 2, 3, 4});
   CHECK_FALSE(noted.work.do_one());
@@ -42,7 +46,7 @@ TEST_CASE("afterwork is done in order, one at a time") {
 TEST_CASE("no more afterwork waits than kMost items") {
   Noted noted;
   for (std::uint64_t i = 1; i <= Afterwork::kMost + 1; ++i) {
-    noted.work.add({InodeNo(i), 1});
+    noted.work.add(references(i));
   }
   CHECK(noted.done.size() == Afterwork::kMost);
   noted.work.do_all();
@@ -81,7 +85,7 @@ struct Look {
 
 TEST_CASE("what may need space waits for afterwork, what does not overtakes it") {
   Noted noted;
-  noted.work.add({InodeNo(7), 1});
+  noted.work.add(references(7));
   fuse_in_header header{};
   header.len = sizeof(header);
   const Request request(std::as_bytes(std::span(&header, 1)));
@@ -93,10 +97,25 @@ TEST_CASE("what may need space waits for afterwork, what does not overtakes it")
   CHECK(noted.done == std::vector<std::uint64_t>{7});
 }
 
+TEST_CASE("what asks for an inode whose handle is to be closed waits for that") {
+  Noted noted;
+  noted.work.add({Afterwork::Kind::kHandle, InodeNo(7), 1});
+  fuse_in_header header{};
+  header.len = sizeof(header);
+  header.opcode = FUSE_GETATTR;
+  const Request request(std::as_bytes(std::span(&header, 1)));
+  header.nodeid = 8;
+  noted.work.make_way_for(request);
+  CHECK(noted.done.empty());
+  header.nodeid = 7;
+  noted.work.make_way_for(request);
+  CHECK(noted.done == std::vector<std::uint64_t>{7});
+}
+
 TEST_CASE("a request that waits is received before afterwork is done") {
   Look look;
   Noted noted;
-  noted.work.add({InodeNo(7), 1});
+  noted.work.add(references(7));
   look.send(FUSE_GETATTR);
   const auto received = look.poller->look(look.buffer, noted.work);
   REQUIRE(received);
@@ -107,8 +126,8 @@ TEST_CASE("a request that waits is received before afterwork is done") {
 TEST_CASE("afterwork is done when no request waits") {
   Look look;
   Noted noted;
-  noted.work.add({InodeNo(7), 1});
-  noted.work.add({InodeNo(8), 1});
+  noted.work.add(references(7));
+  noted.work.add(references(8));
   CHECK_FALSE(look.poller->look(look.buffer, noted.work));
   CHECK(noted.done == std::vector<std::uint64_t>{7, 8});
 }
