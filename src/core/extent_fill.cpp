@@ -116,14 +116,6 @@ std::vector<Mapping> holes_in(const store::ExtentMap& map, std::uint64_t at, std
   return holes;
 }
 
-std::uint64_t blocks_of(const std::vector<Mapping>& mappings) {
-  std::uint64_t n = 0;
-  for (const Mapping& m : mappings) {
-    n += m.count;
-  }
-  return n;
-}
-
 // Makes holes of what was filled. Best effort: what stays mapped reads as zeros, as the hole did.
 void give_back(Context& c, Node& node, InodeRecord& inode, const std::vector<Mapping>& holes) {
   for (const Mapping& hole : holes) {
@@ -168,7 +160,7 @@ Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t from, std:
   const std::uint64_t end = blocks_for(to);
   PMEMFS_CHECK(load(c, node, inode));
   const std::vector<Mapping> holes = holes_in(*node.extents, begin, end);
-  if (blocks_of(holes) > c.store->blocks().free_blocks()) {
+  if (store::blocks_of(holes) > c.store->blocks().free_blocks()) {
     return Error(ENOSPC);
   }
   const Status filled = fill_range(c, node, inode, begin, end);

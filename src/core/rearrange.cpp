@@ -14,17 +14,10 @@ namespace pmemfs::core {
 
 namespace {
 
+using store::blocks_of;
 using store::Mapping;
 
 constexpr std::uint64_t kBlock = format::kBlockSize;
-
-std::uint64_t blocks_of(const std::vector<Mapping>& extents) {
-  std::uint64_t n = 0;
-  for (const Mapping& m : extents) {
-    n += m.count;
-  }
-  return n;
-}
 
 std::uint64_t blocks_in(const std::vector<Mapping>& extents, BlockRun range) {
   std::uint64_t n = 0;

@@ -18,6 +18,14 @@ struct Mapping {
   bool unwritten = false;
 };
 
+[[nodiscard]] inline std::uint64_t blocks_of(const std::vector<Mapping>& mappings) {
+  std::uint64_t n = 0;
+  for (const Mapping& m : mappings) {
+    n += m.count;
+  }
+  return n;
+}
+
 // Lock: the inode's, shared for the const functions, exclusive for the others.
 // A function that fails has changed neither the map nor the inode nor the change. When the change
 // that a successful call went into is not committed, discard the object: it is ahead of the media.

@@ -39,6 +39,18 @@ std::unique_ptr<SimRegion> cut_at(CoreRig& rig, int nth, const Act& act) {
   return left;
 }
 
+// A file of pieces whose truncation to 10 bytes was cut short at the `nth` fence; false when there
+// is no such fence.
+bool cut_short(CoreRig& rig, int nth) {
+  const Created file = make_pieces(rig);
+  auto left = cut_at(rig, nth, [&] { REQUIRE(resize(rig, file.attributes.ino, 10).ok()); });
+  const bool cut = left != nullptr;
+  if (cut) {
+    rig.restart_from(std::move(left));
+  }
+  return cut;
+}
+
 bool all_zero(const std::string& text, std::size_t from) {
   return text.find_first_not_of('\0', from) == std::string::npos;
 }
@@ -50,12 +62,9 @@ TEST_CASE("a truncation that a crash cut short shows no old bytes when the file 
   int cuts = 0;
   for (int nth = 0;; nth++, cuts++) {
     CoreRig rig(CoreRig::Data::kExtents);
-    const Created file = make_pieces(rig);
-    auto left = cut_at(rig, nth, [&] { REQUIRE(resize(rig, file.attributes.ino, 10).ok()); });
-    if (!left) {
+    if (!cut_short(rig, nth)) {
       break;
     }
-    rig.restart_from(std::move(left));
     const Attributes found = rig.stat("pieces");
     if (found.size == kWhole - kBlock) {
       continue;  // before the truncation
@@ -79,12 +88,9 @@ TEST_CASE("a truncation that a crash cut short shows no old bytes when the file 
 TEST_CASE("growing a durable file shows no bytes of before it was cut") {
   for (int nth = 0;; nth++) {
     CoreRig rig(CoreRig::Data::kExtents);
-    const Created file = make_pieces(rig);
-    auto left = cut_at(rig, nth, [&] { REQUIRE(resize(rig, file.attributes.ino, 10).ok()); });
-    if (!left) {
+    if (!cut_short(rig, nth)) {
       break;
     }
-    rig.restart_from(std::move(left));
     const Attributes found = rig.stat("pieces");
     if (found.size != 10) {
       continue;
