@@ -2,7 +2,6 @@
 
 #include <malloc.h>
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -112,13 +111,12 @@ Syncer::~Syncer() {
 // malloc keeps the pages of freed nodes for itself; after a mass forget that is most of our memory.
 void Syncer::trim_memory() {
   constexpr std::uint64_t kMany = 4096;
-  const std::uint64_t present = c_.nodes.size();
-  most_nodes_ = std::max(most_nodes_, present);
-  if (most_nodes_ < kMany || present > most_nodes_ / 2) {
+  const std::uint64_t gone = c_.nodes.gone();
+  if (gone - gone_ < kMany || c_.nodes.size() > gone - gone_) {
     return;
   }
   ::malloc_trim(0);
-  most_nodes_ = present;
+  gone_ = gone;
 }
 
 void Syncer::run() {

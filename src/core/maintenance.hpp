@@ -35,7 +35,7 @@ class Syncer {
   void trim_memory();
 
   Context& c_;
-  std::uint64_t most_nodes_ = 0;  // since memory was last handed back
+  std::uint64_t gone_ = 0;  // nodes that had gone when memory was last handed back
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stop_ = false;

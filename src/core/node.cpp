@@ -93,6 +93,7 @@ void NodeTable::drop_pin(Shard& s, std::unique_lock<std::mutex>& guard, Node* no
   }
   leaves_(*node);
   s.nodes.erase(node->ino);
+  gone_.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace pmemfs::core

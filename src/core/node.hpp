@@ -103,6 +103,8 @@ class NodeTable {
   // True when the caller's pin is the only hold.
   [[nodiscard]] bool held_by_caller_alone(const Node& node);
   [[nodiscard]] std::uint64_t size() const;
+  // How many nodes went since the start.
+  [[nodiscard]] std::uint64_t gone() const { return gone_.load(std::memory_order_relaxed); }
   // Pins every node for which `want` says yes (called under the shard's lock: look at atomics
   // only).
   [[nodiscard]] std::vector<NodeRef> collect(const std::function<bool(const Node&)>& want);
@@ -127,6 +129,7 @@ class NodeTable {
   std::function<void(Node&)> reap_;
   std::function<void(const Node&)> leaves_;
   std::atomic<bool> abandoned_{false};
+  std::atomic<std::uint64_t> gone_{0};
   std::array<Shard, kShards> shards_;
 };
 
