@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstddef>
 
+#include "backing/layout.hpp"
 #include "base/crc32c.hpp"
 #include "tools/failure.hpp"
 #include "tools/mount_table.hpp"
@@ -119,6 +120,16 @@ std::unique_ptr<region::RegionHandle> open_region(const std::string& path, bool 
   }
 }
 
+namespace {
+
+// Its data directory says that a region was made there, whatever the superblocks have become.
+bool was_region(const region::RegionHandle& handle) {
+  return handle.kind() == region::HostKind::kDirectory &&
+         backing::read_owner(handle.data_fd()).ok();
+}
+
+}  // namespace
+
 CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
   CheckedSuperblock checked{};
   store::SuperblockFault fault = store::SuperblockFault::kNone;
@@ -129,6 +140,9 @@ CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
     return checked;
   }
   const std::string& path = handle.path();
+  if (fault == store::SuperblockFault::kNotPmemfs && was_region(handle)) {
+    fault = store::SuperblockFault::kDamaged;
+  }
   switch (fault) {
     case store::SuperblockFault::kNotPmemfs:
       fail(kExitFailure, "{0}: is not a pmemfs region; make one with mkfs.pmemfs {0}", path);

@@ -133,6 +133,13 @@ TEST_CASE("one damaged superblock: the copy serves, with a warning; two: refused
   patch_superblock(file, 0, damage, false);
   patch_superblock(file, format::kSuperblockCopyBlock, damage, false);
   stage.check(32, "both superblocks are damaged");
+  // Overwritten altogether: not taken for a region that nobody made.
+  const auto wipe = [](format::Superblock& superblock) {
+    std::memset(&superblock, 0x5a, sizeof(superblock));
+  };
+  patch_superblock(file, 0, wipe, false);
+  patch_superblock(file, format::kSuperblockCopyBlock, wipe, false);
+  stage.check(32, "both superblocks are damaged");
 }
 
 TEST_CASE("a region that was cut short, or lost its data directories") {
