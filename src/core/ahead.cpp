@@ -14,7 +14,6 @@ namespace pmemfs::core::ahead {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
-constexpr std::uint64_t kHuge = 2ULL << 20U;
 constexpr std::uint64_t kStepShare = 8;
 constexpr std::uint64_t kMostAhead = 64ULL << 20U;
 // Blocks of the host's own for a file's map, which count as the file's.
@@ -53,8 +52,9 @@ bool nobody_appends(Context& c, Node& node, const InodeRecord& inode) {
 }  // namespace
 
 std::uint64_t end_for(std::uint64_t to, bool again, std::uint64_t budget) {
-  const std::uint64_t near = round_up(to, kHuge);
-  const std::uint64_t far = round_up(to + std::min(to / kStepShare, kMostAhead), kHuge);
+  const std::uint64_t near = round_up(to, format::kFrameSize);
+  const std::uint64_t far =
+      round_up(to + std::min(to / kStepShare, kMostAhead), format::kFrameSize);
   if (again && far - to <= budget) {
     return far;
   }

@@ -16,7 +16,7 @@ namespace pmemfs::core::backing_data {
 namespace {
 
 constexpr std::uint64_t kPage = 4096;
-constexpr std::uint64_t kFrame = 2ULL << 20U;
+using format::kFrameSize;
 
 HostStat empty_stat(const InodeRecord& inode) {
   return {.atime = store::atime(inode), .mtime = store::mtime(inode), .ctime = store::ctime(inode)};
@@ -78,8 +78,8 @@ Status allocate_and_touch(Context& c, int fd, std::uint64_t from, std::uint64_t 
 // remember for each page by which kind of fault it came (seen on 6.12, not on 7.2): the frame would
 // never be mapped in one.
 Status write_and_touch(Context& c, int fd, std::uint64_t from, std::uint64_t to) {
-  const std::uint64_t first = std::min(to, (from + kFrame - 1) / kFrame * kFrame);
-  const std::uint64_t last = std::max(first, to / kFrame * kFrame);
+  const std::uint64_t first = std::min(to, (from + kFrameSize - 1) / kFrameSize * kFrameSize);
+  const std::uint64_t last = std::max(first, to / kFrameSize * kFrameSize);
   const auto zeros = [&](std::uint64_t at, std::uint64_t end) {
     return with_space(c, [&] { return write_zeros(c, fd, at, end - at); });
   };

@@ -9,6 +9,7 @@
 namespace pmemfs::core::extent_data {
 
 inline constexpr std::uint64_t kBlock = format::kBlockSize;
+inline constexpr std::uint64_t kFrameBlocks = format::kFrameSize / kBlock;
 
 constexpr std::uint64_t blocks_for(std::uint64_t bytes) {
   return (bytes + kBlock - 1) / kBlock;

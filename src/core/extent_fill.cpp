@@ -13,8 +13,6 @@ namespace {
 
 using store::Mapping;
 
-constexpr std::uint64_t kFrameBlocks = format::kFrameSize / kBlock;
-
 bool in_whole_frame(const Mapping& m) {
   return m.physical && !m.unwritten && m.count >= kFrameBlocks &&
          m.physical.value % kFrameBlocks == 0;

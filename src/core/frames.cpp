@@ -5,7 +5,6 @@
 #include <optional>
 #include <shared_mutex>
 
-#include "base/log.hpp"
 #include "core/extent_fill.hpp"
 #include "core/gate.hpp"
 #include "core/relocate.hpp"
@@ -102,7 +101,6 @@ class HeldFrames {
       f(frame_run(*at));
     }
   }
-  [[nodiscard]] bool empty() const { return frames_.empty(); }
 
  private:
   store::Allocator& blocks_;

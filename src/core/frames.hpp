@@ -6,11 +6,12 @@
 #include <vector>
 
 #include "core/context.hpp"
+#include "core/extent_edit.hpp"
 #include "store/extent_map.hpp"
 
 namespace pmemfs::core {
 
-inline constexpr std::uint64_t kFrameBlocks = format::kFrameSize / format::kBlockSize;
+using extent_data::kFrameBlocks;
 
 // The extents of a regular file. ENOENT, EISDIR, EOPNOTSUPP (a device, or a region with backing
 // files). Loads no map into the node. No locks held.

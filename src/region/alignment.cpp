@@ -6,10 +6,10 @@
 
 #include <array>
 
+#include "pmemfs/format.hpp"
+
 namespace pmemfs::region {
 namespace {
-
-constexpr std::uint64_t kHuge = 2ULL << 20U;
 
 // The kernel's struct xfs_fsop_geom_v1 and its ioctl, whose header is in no package that all have.
 struct FsopGeomV1 {
@@ -38,7 +38,7 @@ std::optional<XfsGeometry> xfs_geometry(int fd) {
 
 bool aligns_to_huge_pages(const XfsGeometry& geometry) {
   const std::uint64_t unit = geometry.stripe_unit * geometry.block_size;
-  return unit != 0 && unit % kHuge == 0;
+  return unit != 0 && unit % format::kFrameSize == 0;
 }
 
 }  // namespace pmemfs::region

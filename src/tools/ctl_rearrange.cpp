@@ -36,12 +36,21 @@ void end_progress() {
   }
 }
 
-Json ask(const std::string& path, const Json& request) {
+// What PATH stands for; found once for all that is asked about it.
+struct Target {
+  std::string path;
+  std::optional<std::string> region;
+};
+
+Target target_of(const std::string& path) {
   const auto mount = find_mount_of(path);
-  const auto region = mount ? std::optional(mount->source) : canonical_path(path);
-  auto daemon = region ? connect_daemon(*region) : std::nullopt;
+  return {path, mount ? std::optional(mount->source) : canonical_path(path)};
+}
+
+Json ask(const Target& target, const Json& request) {
+  auto daemon = target.region ? connect_daemon(*target.region) : std::nullopt;
   if (!daemon) {
-    fail(kExitFailure, "{}: is not mounted: only a daemon moves data", path);
+    fail(kExitFailure, "{}: is not mounted: only a daemon moves data", target.path);
   }
   Json result = daemon->request(request, kSilence, show_progress);
   end_progress();
@@ -87,8 +96,8 @@ class Sum {
   Json sum_ = relocated_report({});
 };
 
-Json ask_defrag(const std::string& path, std::uint64_t inode) {
-  return ask(path, {{"command", "defrag"}, {"inode", inode}});
+Json ask_defrag(const Target& target, std::uint64_t inode) {
+  return ask(target, {{"command", "defrag"}, {"inode", inode}});
 }
 
 int refusal(const Json& answer) {
@@ -96,7 +105,7 @@ int refusal(const Json& answer) {
 }
 
 void defrag_named_file(const std::string& path, const struct stat& st, Sum& sum) {
-  const Json answer = ask_defrag(path, st.st_ino);
+  const Json answer = ask_defrag(target_of(path), st.st_ino);
   if (const int code = refusal(answer); code != 0) {
     fail(kExitFailure, "{}: {}", path, why_refused(code));
   }
@@ -105,6 +114,7 @@ void defrag_named_file(const std::string& path, const struct stat& st, Sum& sum)
 
 // Every regular file below, of this mount; what may not move is left behind.
 void defrag_tree(const std::string& path, const struct stat& top, Sum& sum) {
+  const Target target = target_of(path);
   std::error_code error;
   fs::recursive_directory_iterator entry(path, fs::directory_options::skip_permission_denied,
                                          error);
@@ -117,7 +127,7 @@ void defrag_tree(const std::string& path, const struct stat& top, Sum& sum) {
     if (!S_ISREG(st.st_mode)) {
       continue;
     }
-    const Json answer = ask_defrag(path, st.st_ino);
+    const Json answer = ask_defrag(target, st.st_ino);
     if (const int code = refusal(answer); code == EOPNOTSUPP) {
       fail(kExitFailure, "{}: {}", path, why_refused(code));
     } else if (code != 0) {
@@ -136,7 +146,7 @@ Json defrag(const CtlOptions& options) {
   for (const std::string& path : options.paths) {
     struct stat st {};
     if (options.region) {
-      const Json answer = ask_defrag(path, 0);
+      const Json answer = ask_defrag(target_of(path), 0);
       if (const int code = refusal(answer); code != 0) {
         fail(kExitFailure, "{}: {}", path, why_refused(code));
       }
@@ -155,7 +165,8 @@ Json defrag(const CtlOptions& options) {
 Json evacuate(const CtlOptions& options) {
   const std::string& path = options.paths.front();
   Json answer =
-      ask(path, {{"command", "evacuate"}, {"offset", options.offset}, {"length", options.length}});
+      ask(target_of(path),
+          {{"command", "evacuate"}, {"offset", options.offset}, {"length", options.length}});
   if (const int code = refusal(answer); code != 0) {
     fail(kExitFailure, "{}: {}", path, why_refused(code));
   }
@@ -177,7 +188,7 @@ std::string why_not_larger(int code) {
 
 Json grow(const CtlOptions& options) {
   const std::string& path = options.paths.front();
-  Json answer = ask(path, {{"command", "grow"}, {"size", options.size}});
+  Json answer = ask(target_of(path), {{"command", "grow"}, {"size", options.size}});
   if (const int code = refusal(answer); code != 0) {
     fail(kExitFailure, "{}: {}", path, why_not_larger(code));
   }
