@@ -132,6 +132,11 @@ struct EdgeHooks {
   };
   std::function<void()> drop_all_idle_backing = [] {
   };
+  // unlink_moved() took a name away that the kernel may know. Never called after the edge's end,
+  // since nobody calls that then.
+  std::function<void(InodeNo dir, InodeNo child, std::string_view name)> name_gone =
+      [](InodeNo, InodeNo, std::string_view) {
+      };
 };
 
 // Counters for status reports.
@@ -171,6 +176,17 @@ struct LeftBehind {
   std::uint64_t bytes = 0;
   int reason = 0;    // ETXTBSY: durable; EBUSY: open or mapped; ENOSPC: no room elsewhere; EUCLEAN
   std::string path;  // one of its names; empty when it has none
+};
+
+// A file as it is at one moment: whatever changes its data, size or attributes gives it another.
+struct FileStamp {
+  InodeNo ino;
+  std::uint64_t generation = 0;
+  std::uint64_t size = 0;  // bytes
+  Timestamp ctime;
+  Timestamp mtime;
+
+  bool operator==(const FileStamp&) const = default;
 };
 
 struct Relocated {
@@ -273,6 +289,13 @@ class Filesystem final {
   // Moves data out of bytes [off, off + len) of the region, widened to blocks, and gives nobody the
   // space there as long as the filesystem stays open. EOPNOTSUPP as make_frames, EINVAL.
   Result<Relocated> evacuate(std::uint64_t off, std::uint64_t len, const RelocationWatch& watch);
+  // For moving a file, or what else is no directory, to another filesystem: it is copied between
+  // these two, which both ask the gate. The first: the stamp to copy under; EISDIR. ETXTBSY: it is
+  // durable; EBUSY: it is open or may be mapped.
+  Result<FileStamp> stamp_to_move(InodeNo ino);
+  // Takes one of its names away when it still is what was copied; the stamp stays that of what is
+  // left. EAGAIN: it has changed; ENOENT, ETXTBSY, EBUSY, EROFS.
+  Status unlink_moved(InodeNo dir, std::string_view name, const FileStamp& stamp);
   // As store::Store::grow, for regions with data in extents.
   Result<std::uint64_t> grow(std::uint64_t size);
   // Gives memory back: directory indexes, idle descriptors.

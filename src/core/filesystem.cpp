@@ -15,6 +15,7 @@
 #include "core/files.hpp"
 #include "core/frames.hpp"
 #include "core/maintenance.hpp"
+#include "core/migrate.hpp"
 #include "core/names.hpp"
 #include "core/rearrange.hpp"
 #include "core/rename.hpp"
@@ -274,6 +275,12 @@ Result<Relocated> Filesystem::defrag(InodeNo ino, const RelocationWatch& watch) 
 Result<Relocated> Filesystem::evacuate(std::uint64_t off, std::uint64_t len,
                                        const RelocationWatch& watch) {
   return core::evacuate(impl_->context, off, len, watch);
+}
+Result<FileStamp> Filesystem::stamp_to_move(InodeNo ino) {
+  return core::stamp_to_move(impl_->context, ino);
+}
+Status Filesystem::unlink_moved(InodeNo dir, std::string_view name, const FileStamp& stamp) {
+  return core::unlink_moved(impl_->context, dir, name, stamp);
 }
 Result<std::uint64_t> Filesystem::grow(std::uint64_t size) {
   if (impl_->context.has_backing()) {

@@ -135,7 +135,6 @@ Result<bool> drop_link(Context& c, store::Change& change, Node& node, InodeRecor
     PMEMFS_CHECK(free_everything(change, inode));
     return true;
   }
-  store::set_ctime(inode, now());
   change.put_inode(inode);
   return false;
 }
@@ -160,7 +159,8 @@ void settle_host(Context& c, const InodeRecord& inode, bool freed) {
   }
 }
 
-// Takes the name and `links` links off; a directory also takes one link of its parent.
+// Takes the name and `links` links off; a directory also takes one link of its parent. The ctime of
+// what is left is the caller's.
 static Status remove_entry(Context& c, LockSet& locks, LockedEntry& e, std::uint32_t links) {
   store::Change change(*c.store);
   const std::size_t before = e.dir->directory->memory_bytes();
@@ -183,7 +183,7 @@ static Status remove_entry(Context& c, LockSet& locks, LockedEntry& e, std::uint
   return {};
 }
 
-Status unlink(Context& c, InodeNo dir, std::string_view name) {
+Status unlink_if(Context& c, InodeNo dir, std::string_view name, const UnlinkStep& before) {
   if (c.read_only()) {
     return Error(EROFS);
   }
@@ -192,7 +192,15 @@ Status unlink(Context& c, InodeNo dir, std::string_view name) {
   if (is_directory(e.inode)) {
     return Error(EISDIR);
   }
+  PMEMFS_CHECK(before(*e.child, e.inode));
   return remove_entry(c, locks, e, 1);
+}
+
+Status unlink(Context& c, InodeNo dir, std::string_view name) {
+  return unlink_if(c, dir, name, [](Node& /*node*/, InodeRecord& inode) {
+    store::set_ctime(inode, now());
+    return Status();
+  });
 }
 
 Status rmdir(Context& c, InodeNo dir, std::string_view name) {
@@ -213,6 +221,7 @@ Status rmdir(Context& c, InodeNo dir, std::string_view name) {
   if (e.inode.entries.load() != 0) {
     return Error(ENOTEMPTY);
   }
+  store::set_ctime(e.inode, now());
   return remove_entry(c, locks, e, e.inode.nlink.load());
 }
 

@@ -1,6 +1,7 @@
 // Lookup, listing, links and removal of names.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,10 @@ Status list(Context& c, InodeNo dir, std::uint64_t cookie, bool with_attributes,
             const ListSink& sink);
 Result<Attributes> link(Context& c, InodeNo ino, InodeNo dir, std::string_view name);
 Status unlink(Context& c, InodeNo dir, std::string_view name);
+// The same if `before` has nothing against it: called under the locks, it may change what is put
+// when other links are left, such as the ctime.
+using UnlinkStep = std::function<Status(Node& node, InodeRecord& inode)>;
+Status unlink_if(Context& c, InodeNo dir, std::string_view name, const UnlinkStep& before);
 Status rmdir(Context& c, InodeNo dir, std::string_view name);
 Result<std::string> readlink(Context& c, InodeNo ino);
 
@@ -31,8 +36,8 @@ struct LockedEntry {
 // Locks `dir` and what `name` leads to, into `locks`. ENOENT.
 Result<LockedEntry> lock_entry(Context& c, LockSet& locks, InodeNo dir, std::string_view name);
 
-// Drops one link of a locked inode inside `change`: puts it, or frees it at once when nobody else
-// holds it. Returns true when it was freed.
+// Drops `links` links of a locked inode inside `change`: puts it, with the ctime that the caller
+// has set, or frees it at once when nobody else holds it. Returns true when it was freed.
 Result<bool> drop_link(Context& c, store::Change& change, Node& node, InodeRecord& inode,
                        std::uint32_t links);
 

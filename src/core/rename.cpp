@@ -254,6 +254,7 @@ Status Rename::move_name() {
   if (directory) {
     new_.dir_inode->nlink.store(new_.dir_inode->nlink.load() - 1);
   }
+  store::set_ctime(new_.inode, now());
   PMEMFS_TRY(target_freed_, drop_link(c_, change_, *new_.child, new_.inode,
                                       directory ? new_.inode.nlink.load() : 1));
   return {};

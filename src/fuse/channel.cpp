@@ -99,4 +99,10 @@ void Channel::serve(const Request& request) {
   fuse_session_process_buf(session_->libfuse, &buffer);
 }
 
+// It may know neither (ENOENT), and it may be on its way out.
+void Channel::name_gone(InodeNo dir, InodeNo child, std::string_view name) {
+  (void)fuse_lowlevel_notify_inval_entry(session_->libfuse, dir.value, name.data(), name.size());
+  (void)fuse_lowlevel_notify_inval_inode(session_->libfuse, child.value, -1, 0);
+}
+
 }  // namespace pmemfs::fuse

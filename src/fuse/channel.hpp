@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/unique_fd.hpp"
@@ -33,6 +34,10 @@ class Channel {
 
   // Calls the operation and answers. Does not throw.
   void serve(const Request& request);
+
+  // Has the kernel forget a name that is gone, and what it knows of the attributes of the inode.
+  // Waits for requests under way in the directory: no locks of the core may be held. Thread-safe.
+  void name_gone(InodeNo dir, InodeNo child, std::string_view name);
 
  private:
   struct Session;

@@ -50,7 +50,7 @@ struct Session::Impl {
 
   Status mount(std::string* why);
   Status answer_init(std::string* why);
-  void set_up_passthrough();
+  void set_up_edge();
   void serve(const Request& request, Channel& channel);
   WorkerPool::Options pool_options() const;
 
@@ -89,7 +89,7 @@ Status Session::Impl::mount(std::string* why) {
   PMEMFS_CHECK(
       kernel_mount.mount(connection->device(), options.source, options.mountpoint, arguments, why));
   PMEMFS_CHECK(answer_init(why));
-  set_up_passthrough();
+  set_up_edge();
   // Here and not in run(), since stop() may come any time after mount().
   pool = std::make_unique<WorkerPool>(
       *connection, pool_options(),
@@ -129,7 +129,7 @@ Status Session::Impl::answer_init(std::string* why) {
   return Error(EPROTO);
 }
 
-void Session::Impl::set_up_passthrough() {
+void Session::Impl::set_up_edge() {
   bool available = edge.granted.passthrough;
   if (available) {
     if (auto works = probe_backing(connection->device()); !works) {
@@ -144,6 +144,10 @@ void Session::Impl::set_up_passthrough() {
         "daemon, and durable files "
         "refuse shared mappings");
   }
+  EdgeHooks hooks;
+  hooks.name_gone = [this](InodeNo dir, InodeNo child, std::string_view name) {
+    connection->name_gone(dir, child, name);
+  };
   if (available) {
     const int fd = connection->device();
     edge.passthrough = std::make_shared<PassthroughRegistry>(
@@ -152,7 +156,6 @@ void Session::Impl::set_up_passthrough() {
                                       unregister_backing(fd, id);
                                     }},
         PassthroughRegistry::Limits{options.idle_backing, options.max_idle_backing});
-    EdgeHooks hooks;
     hooks.drop_backing = [registry = edge.passthrough](InodeNo ino) {
       return registry->drop(ino);
     };
@@ -162,8 +165,8 @@ void Session::Impl::set_up_passthrough() {
     hooks.drop_all_idle_backing = [registry = edge.passthrough] {
       registry->drop_all_idle();
     };
-    edge.fs.set_hooks(std::move(hooks));
   }
+  edge.fs.set_hooks(std::move(hooks));
   edge.fs.set_passthrough(available);
 }
 

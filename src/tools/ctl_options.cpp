@@ -12,8 +12,8 @@ namespace pmemfs::tools {
 namespace {
 
 bool known(const std::string& command) {
-  constexpr std::array<std::string_view, 6> kCommands = {"status", "durable", "counters",
-                                                         "defrag", "grow",    "evacuate"};
+  constexpr std::array<std::string_view, 7> kCommands = {"status", "durable",  "counters", "defrag",
+                                                         "grow",   "evacuate", "migrate"};
   return std::find(kCommands.begin(), kCommands.end(), command) != kCommands.end();
 }
 
@@ -56,7 +56,8 @@ CommandLine ctl_command_line() {
       "region", "defrag: every file of the filesystem that PATH lies in")(
       "offset", text_value("SIZE"), "evacuate: where the range begins in the region")(
       "length", text_value("SIZE"), "evacuate: how long it is")("size", text_value("SIZE"),
-                                                                "grow: the new size of the region");
+                                                                "grow: the new size of the region")(
+      "to", text_value("DIR"), "migrate: the directory on another pmemfs");
   line.positional = {{"command", 1}, {"path", -1}};
   line.epilogue =
       "Commands:\n"
@@ -66,6 +67,7 @@ CommandLine ctl_command_line() {
       "  defrag    brings the data of files together, of all below a directory (mounted, extents)\n"
       "  evacuate  moves ordinary files' data out of a range (mounted, extents)\n"
       "  grow      makes the filesystem larger, to --size or all of its device (mounted, extents)\n"
+      "  migrate   moves files and directories to another mounted pmemfs, but durable ones\n"
       "SIZE takes K, M, G or T behind it.\n";
   return line;
 }
@@ -83,7 +85,7 @@ std::optional<CtlOptions> parse_ctl_options(int argc, const char* const* argv) {
   }
   require_word(*vars, line, "path", "the path");
   options.paths = texts_of(*vars, "path");
-  if (options.paths.size() > 1 && options.command != "defrag") {
+  if (options.paths.size() > 1 && options.command != "defrag" && options.command != "migrate") {
     fail(kExitUsage, "too many arguments; see pmemfsctl --help");
   }
   options.json = vars->count("json") != 0;
@@ -94,11 +96,16 @@ std::optional<CtlOptions> parse_ctl_options(int argc, const char* const* argv) {
   check_option(*vars, options, "offset", "evacuate");
   check_option(*vars, options, "length", "evacuate");
   check_option(*vars, options, "size", "grow");
+  check_option(*vars, options, "to", "migrate");
+  options.to = text_of(*vars, "to");
   if (vars->count("size") != 0) {
     options.size = size_of(*vars, "size");
   }
   if (options.command == "evacuate") {
     read_range(*vars, options);
+  }
+  if (options.command == "migrate" && options.to.empty()) {
+    fail(kExitUsage, "migrate wants --to=DIR; see pmemfsctl --help");
   }
   return options;
 }

@@ -1,18 +1,16 @@
 #include "tools/ctl_rearrange.hpp"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
 
+#include "tools/ctl_progress.hpp"
 #include "tools/failure.hpp"
 #include "tools/live_daemon.hpp"
 #include "tools/mount_table.hpp"
-#include "tools/size.hpp"
 
 namespace pmemfs::tools {
 namespace {
@@ -20,21 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::minutes kSilence{10};  // longer without a word is taken for no answer
-
-// On a terminal alone: one line that is written over.
-void show_progress(const Json& progress) {
-  if (::isatty(STDERR_FILENO) != 0) {
-    fmt::print(stderr, "\r{} of {} moved\x1b[K",
-               show_size(progress.value("moved", std::uint64_t{0})),
-               show_size(progress.value("total", std::uint64_t{0})));
-  }
-}
-
-void end_progress() {
-  if (::isatty(STDERR_FILENO) != 0) {
-    fmt::print(stderr, "\r\x1b[K");
-  }
-}
 
 // What PATH stands for; found once for all that is asked about it.
 struct Target {
@@ -52,7 +35,10 @@ Json ask(const Target& target, const Json& request) {
   if (!daemon) {
     fail(kExitFailure, "{}: is not mounted: only a daemon moves data", target.path);
   }
-  Json result = daemon->request(request, kSilence, show_progress);
+  Json result = daemon->request(request, kSilence, [](const Json& progress) {
+    show_progress(progress.value("moved", std::uint64_t{0}),
+                  progress.value("total", std::uint64_t{0}));
+  });
   end_progress();
   return result;
 }

@@ -25,6 +25,8 @@ control::Command DaemonControl::guarded(Body body) {
     }
     if constexpr (std::is_invocable_v<Body>) {
       return body();
+    } else if constexpr (std::is_invocable_v<Body, const Json&>) {
+      return body(request);
     } else {
       return body(request, progress);
     }
@@ -46,9 +48,11 @@ void DaemonControl::start() {
   server_.add("defrag", guarded([this](const Json& request, const control::Progress& progress) {
                 return defrag(request, progress);
               }));
-  server_.add("grow", guarded([this](const Json& request, const control::Progress& /*progress*/) {
-                return grow(request);
-              }));
+  server_.add("grow", guarded([this](const Json& request) { return grow(request); }));
+  server_.add("stamp_to_move",
+              guarded([this](const Json& request) { return stamp_to_move(request); }));
+  server_.add("unlink_moved",
+              guarded([this](const Json& request) { return unlink_moved(request); }));
   server_.add("evacuate", guarded([this](const Json& request, const control::Progress& progress) {
                 return evacuate(request, progress);
               }));
@@ -139,6 +143,45 @@ Json DaemonControl::grow(const Json& request) {
     return {{"refused", size.code()}};
   }
   return {{"region_bytes", *size}};
+}
+
+namespace {
+
+Json as_json(const FileStamp& stamp) {
+  return {{"inode", stamp.ino.value},
+          {"generation", stamp.generation},
+          {"size", stamp.size},
+          {"ctime", {stamp.ctime.sec, stamp.ctime.nsec}},
+          {"mtime", {stamp.mtime.sec, stamp.mtime.nsec}}};
+}
+
+FileStamp stamp_from(const Json& json) {
+  const auto time = [&json](const char* key) {
+    return Timestamp{json.at(key).at(0).get<std::int64_t>(),
+                     json.at(key).at(1).get<std::uint32_t>()};
+  };
+  return {InodeNo(json.at("inode").get<std::uint64_t>()),
+          json.at("generation").get<std::uint64_t>(), json.at("size").get<std::uint64_t>(),
+          time("ctime"), time("mtime")};
+}
+
+}  // namespace
+
+Json DaemonControl::stamp_to_move(const Json& request) {
+  const auto stamp =
+      region_.filesystem().stamp_to_move(InodeNo(request.at("inode").get<std::uint64_t>()));
+  if (!stamp) {
+    return {{"refused", stamp.code()}};
+  }
+  return {{"stamp", as_json(*stamp)}};
+}
+
+Json DaemonControl::unlink_moved(const Json& request) {
+  const auto name = request.at("name").get<std::vector<unsigned char>>();
+  const Status done = region_.filesystem().unlink_moved(
+      InodeNo(request.at("directory").get<std::uint64_t>()), std::string(name.begin(), name.end()),
+      stamp_from(request.at("stamp")));
+  return done ? Json::object() : Json{{"refused", done.code()}};
 }
 
 Json DaemonControl::evacuate(const Json& request, const control::Progress& progress) {

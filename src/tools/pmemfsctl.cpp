@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/log.hpp"
+#include "tools/ctl_migrate.hpp"
 #include "tools/ctl_options.hpp"
 #include "tools/ctl_rearrange.hpp"
 #include "tools/failure.hpp"
@@ -73,6 +74,9 @@ Json get_report(const CtlOptions& options) {
   if (options.command == "defrag" || options.command == "evacuate" || options.command == "grow") {
     return rearrange(options);
   }
+  if (options.command == "migrate") {
+    return migrate(options);
+  }
   Target target = find_target(options.paths.front());
   if (target.daemon) {
     return target.daemon->ask(options.reset ? "reset_counters" : options.command, kLongWork);
@@ -87,7 +91,7 @@ std::string show(const std::string& command, const Json& report) {
   if (command == "status") {
     return show_status(report);
   }
-  if (command == "defrag" || command == "evacuate") {
+  if (command == "defrag" || command == "evacuate" || command == "migrate") {
     return show_relocated(report);
   }
   if (command == "grow") {

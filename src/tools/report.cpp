@@ -71,6 +71,12 @@ std::string reason_left(int code) {
       return "no room elsewhere";
     case EUCLEAN:
       return "damaged";
+    case EAGAIN:
+      return "changed meanwhile";
+    case EEXIST:
+      return "exists at the new place";
+    case EMLINK:
+      return "has other names, too";
     default:
       return error_text(code);
   }
