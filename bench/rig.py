@@ -84,6 +84,25 @@ class Host:
         return {}
 
 
+class LoopExt4(Host):
+    """An ext4 of `size` bytes in a file, as it comes."""
+
+    name, title = "loop_ext4", "ext4 on a loop device"
+
+    def __init__(self, base, size=2 << 30):
+        super().__init__(base)
+        self.image = self.base / "image"
+        with open(self.image, "wb") as image:
+            image.truncate(size)
+        run("mkfs.ext4", "-q", "-b", "4096", "-m", "0", self.image)
+
+    def mount(self):
+        run("mount", "-o", "loop", self.image, self.dir)
+
+    def unmount(self):
+        detach(self.dir)
+
+
 class Foreign(Host):
     """A FUSE filesystem of others over a directory, in the foreground, so that it is our child."""
 
@@ -188,8 +207,12 @@ class PmemfsFile(Pmemfs):
 
     name, title = "file_region", "file region"
 
+    def __init__(self, base, bin_dir, options="", size=2 << 30):
+        self.size = size
+        super().__init__(base, bin_dir, options)
+
     def format(self):
-        run(self.program("mkfs.pmemfs"), "--emulate", "--quiet", "--size=2G", self.region)
+        run(self.program("mkfs.pmemfs"), "--emulate", "--quiet", f"--size={self.size}", self.region)
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ base::UniqueFd written_file(const std::string& dir, const std::string& name, std
 
 namespace {
 
-constexpr std::array<std::pair<std::string_view, Work>, 13> kWorks{{
+constexpr std::array<std::pair<std::string_view, Work>, 18> kWorks{{
     {"store_flush", store_flush},
     {"memcpy4k", memcpy4k},
     {"first_touch", first_touch},
@@ -52,6 +52,11 @@ constexpr std::array<std::pair<std::string_view, Work>, 13> kWorks{{
     {"write1m", write1m},
     {"read4k", read4k},
     {"write4k", write4k},
+    {"append_sync", append_sync},
+    {"rewrite_sync", rewrite_sync},
+    {"copy_out1m", copy_out1m},
+    {"copy_in1m", copy_in1m},
+    {"round_trip", round_trip},
     {"names", names},
     {"fill", fill},
     {"readdir_stat", readdir_stat},

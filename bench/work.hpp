@@ -35,6 +35,14 @@ Figures read1m(const Job& job);
 Figures write1m(const Job& job);
 Figures read4k(const Job& job);
 Figures write4k(const Job& job);
+// With an fsync or fdatasync after each.
+Figures append_sync(const Job& job);
+Figures rewrite_sync(const Job& job);
+// What is to be compared with: copies in memory, of a mapping of the file; one question to the
+// filesystem.
+Figures copy_out1m(const Job& job);
+Figures copy_in1m(const Job& job);
+Figures round_trip(const Job& job);
 // Names.
 Figures names(const Job& job);
 Figures fill(const Job& job);

@@ -96,6 +96,34 @@ Figures memcpy4k(const Job& job) {
   return {timed_loop("memcpy4k", 0, or_default(job.count, 1'000'000), body)};
 }
 
+namespace {
+
+enum class Way : std::uint8_t { kOut, kIn };
+
+// memcpy of 1 MiB between a mapped file of 256 MiB and a buffer, in sequence.
+Figures copy1m(const Job& job, const std::string& name, Way way) {
+  constexpr std::uint64_t kSize = 256 * kMiB;
+  const base::UniqueFd fd = written_file(job.dir, "mapped-256m", kSize);
+  const Mapping map(fd, kSize, 0);
+  map.prefault();
+  std::vector<char> chunk(kMiB, 'c');
+  const auto body = [&](std::uint64_t i) {
+    char* const at = map.data() + i * kMiB % kSize;
+    std::memcpy(way == Way::kOut ? chunk.data() : at, way == Way::kOut ? at : chunk.data(), kMiB);
+    asm volatile("" : : "r"(chunk.data()) : "memory");
+  };
+  return {timed_loop(name, 0, or_default(job.count, 1024), body)};
+}
+
+}  // namespace
+
+Figures copy_out1m(const Job& job) {
+  return copy1m(job, "copy_out1m", Way::kOut);
+}
+Figures copy_in1m(const Job& job) {
+  return copy1m(job, "copy_in1m", Way::kIn);
+}
+
 // A store to each page of a mapping made just now: one fault each.
 Figures first_touch(const Job& job) {
   constexpr std::uint64_t kSize = 256 * kMiB;
