@@ -4,7 +4,9 @@
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "pmemfs/format.hpp"
 
@@ -39,6 +41,21 @@ std::optional<XfsGeometry> xfs_geometry(int fd) {
 bool aligns_to_huge_pages(const XfsGeometry& geometry) {
   const std::uint64_t unit = geometry.stripe_unit * geometry.block_size;
   return unit != 0 && unit % format::kFrameSize == 0;
+}
+
+bool ext4_aligns_to_huge_pages(std::string_view options) {
+  constexpr std::string_view kStripe = "stripe=";
+  constexpr std::uint64_t kFrameBlocks = format::kFrameSize / format::kBlockSize;
+  while (!options.empty()) {
+    const std::string_view option = options.substr(0, options.find(','));
+    options.remove_prefix(std::min(options.size(), option.size() + 1));
+    std::uint64_t blocks = 0;
+    if (option.starts_with(kStripe)) {
+      std::from_chars(option.data() + kStripe.size(), option.data() + option.size(), blocks);
+      return blocks != 0 && blocks % kFrameBlocks == 0;
+    }
+  }
+  return false;
 }
 
 }  // namespace pmemfs::region

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 // Whether the host filesystem aligns what it allocates so that mappings get page faults of 2 MiB.
 // Thread-safe.
@@ -18,5 +19,10 @@ struct XfsGeometry {
 
 // xfs aligns large files to the stripe unit and to nothing else.
 [[nodiscard]] bool aligns_to_huge_pages(const XfsGeometry& geometry);
+
+// ext4 aligns what it allocates in pieces of the stripe to it; else it begins where the last piece
+// ended, which in groups that begin with metadata is no multiple of 2 MiB. `options`: of the mounted
+// filesystem, as the kernel shows them ("rw,stripe=512,dax=always"), blocks of 4 KiB.
+[[nodiscard]] bool ext4_aligns_to_huge_pages(std::string_view options);
 
 }  // namespace pmemfs::region

@@ -10,6 +10,7 @@
 #include "store/store.hpp"
 #include "tools/failure.hpp"
 #include "tools/mkfs_options.hpp"
+#include "tools/mount_table.hpp"
 #include "tools/region_access.hpp"
 #include "tools/size.hpp"
 #include "tools/uuid.hpp"
@@ -93,13 +94,27 @@ store::FormatOptions format_options(const MkfsOptions& options,
   return format;
 }
 
-void advise(const region::RegionHandle& handle) {
+// The line for people; empty where the host aligns, or has no huge pages to give.
+std::string advice(const region::RegionHandle& handle) {
   const auto geometry = region::xfs_geometry(handle.data_fd());
   if (geometry && !region::aligns_to_huge_pages(*geometry)) {
-    complain("mkfs.pmemfs",
-             handle.path() +
-                 ": this xfs does not align files to 2 MiB, so that mappings take page faults of 4 "
-                 "KiB; for those of 2 MiB make it with mkfs.xfs -d su=2m,sw=1");
+    return "this xfs does not align files to 2 MiB, so that mappings take page faults of 4 KiB; "
+           "for "
+           "those of 2 MiB make it with mkfs.xfs -d su=2m,sw=1";
+  }
+  const auto mount = find_mount_holding(handle.data_fd());
+  if (handle.host().map_sync && mount && mount->type == "ext4" &&
+      !region::ext4_aligns_to_huge_pages(mount->super_options)) {
+    return "this ext4 does not align all of a growing file to 2 MiB, so that parts of mappings "
+           "take "
+           "page faults of 4 KiB; for those of 2 MiB mount it with -o stripe=512";
+  }
+  return {};
+}
+
+void advise(const region::RegionHandle& handle) {
+  if (const std::string text = advice(handle); !text.empty()) {
+    complain("mkfs.pmemfs", handle.path() + ": " + text);
   }
 }
 

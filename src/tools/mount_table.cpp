@@ -135,6 +135,14 @@ std::optional<MountEntry> find_mount_of(const std::string& path) {
   });
 }
 
+std::optional<MountEntry> find_mount_holding(int fd) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    return std::nullopt;
+  }
+  return find_last([&](const MountEntry& entry) { return entry.device == st.st_dev; });
+}
+
 bool device_is_mounted(dev_t device) {
   return find_last([&](const MountEntry& entry) { return entry.device == device; }).has_value();
 }

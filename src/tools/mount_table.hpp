@@ -39,6 +39,9 @@ std::optional<MountEntry> find_mounted_region(const std::string& region);
 // name when that is dead.
 std::optional<MountEntry> find_mount_of(const std::string& path);
 
+// A mount, of any type, of the filesystem that an open file lies on.
+std::optional<MountEntry> find_mount_holding(int fd);
+
 // True while some mount with this device is in the table.
 bool device_is_mounted(dev_t device);
 

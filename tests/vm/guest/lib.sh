@@ -39,7 +39,7 @@ namespace() {
 # 4 KiB blocks, or ext4 refuses DAX; aligned allocation, or xfs gives no 2 MiB faults.
 host_format() {
     case "$VM_MEDIA" in
-        ext4-dax) mkfs.ext4 -q -b 4096 /dev/pmem0 ;;
+        ext4-dax) mkfs.ext4 -q -F -b 4096 /dev/pmem0 ;;
         xfs-dax) mkfs.xfs -q -f -d su=2m,sw=1 /dev/pmem0 ;;
     esac || fail "/dev/pmem0 cannot be formatted for $VM_MEDIA"
 }
@@ -50,7 +50,7 @@ host_mount() { # [MODE]: dax=MODE, or always
     local options=dax=${1:-always}
     namespace fsdax --map=mem
     [ "$VM_BOOT" != 1 ] || host_format
-    [ "$VM_MEDIA" != ext4-dax ] || options=$options,commit=60
+    [ "$VM_MEDIA" != ext4-dax ] || options=$options,commit=60,stripe=512
     mkdir -p $HOST
     mount -t "${VM_MEDIA%-dax}" -o $options /dev/pmem0 $HOST || fail "$VM_MEDIA cannot be mounted with -o $options"
 }
