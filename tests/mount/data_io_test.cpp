@@ -1,5 +1,6 @@
 // read, write and their kin.
 
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -301,6 +302,9 @@ POSIX_CASE("data: far offsets") {
 }
 
 PMEMFS_CASE("data: a file ends at 16 TiB") {
+  if (place.kind() == Kind::kDirectory && place.host_magic() == EXT4_SUPER_MAGIC) {
+    return;  // a block earlier there, by the host's limit
+  }
   const UniqueFd fd = open_file(place / "file", O_CREAT | O_RDWR);
   EXPECT_OK(::ftruncate(fd.get(), kMaxSize));
   CHECK(stat_of(fd.get()).st_size == kMaxSize);

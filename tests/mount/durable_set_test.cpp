@@ -1,5 +1,7 @@
 // SEMANTICS rows "set …" and "clear", and how the flag shows.
 
+#include <linux/magic.h>
+
 #include "mount/durable_support.hpp"
 
 namespace pmemfs::test {
@@ -263,7 +265,8 @@ PMEMFS_CASE("the flag shows in lsattr") {
 PMEMFS_CASE("the companions tell what there is") {
   const bool direct = place.kind() == Kind::kDirectory;
   make_file(place / "file", pattern(10'000, 1));
-  CHECK(xattr_of(place / "file", PMEMFS_XATTR_GRANULARITY) == "none");  // tmpfs
+  const std::string granularity = xattr_of(place / "file", PMEMFS_XATTR_GRANULARITY);
+  CHECK((granularity == "none") == (place.host_magic() == TMPFS_MAGIC));
   CHECK(xattr_of(place / "file", PMEMFS_XATTR_PLACEMENT) == (direct ? "backing" : "extents"));
   CHECK(xattr_of(place / "file", PMEMFS_XATTR_MAPPING) == (direct ? "passthrough" : "cached"));
   CHECK_FALSE(xattr_of(place / "file", PMEMFS_XATTR_EXTENTS).empty());

@@ -182,6 +182,9 @@ Mount::Mount(MountSpec spec) : spec_(std::move(spec)) {
   }
   root_ = home_ + "/mnt";
   region_ = device().empty() ? home_ + "/region" : device();
+  if (!device().empty()) {
+    drop_shared_mounts();  // there is one device
+  }
   std::filesystem::create_directories(root_);
   make_region();
   mount();
@@ -377,14 +380,22 @@ Place::~Place() {
   static_cast<void>(remove());
 }
 
+long Place::host_magic() const {
+  struct statfs fs {};
+  const bool device = kind_ == Kind::kFile && !environment("PMEMFS_TEST_DEVDAX").empty();
+  return device || ::statfs(scratch().c_str(), &fs) != 0 ? 0 : static_cast<long>(fs.f_type);
+}
+
 bool Place::is_plain(long magic) const {
   struct statfs fs {};
   return kind_ == Kind::kPlain && ::statfs(path_.c_str(), &fs) == 0 && fs.f_type == magic;
 }
 
 bool Place::remove() {
+  note_progress();
   std::error_code error;
   std::filesystem::remove_all(path_, error);
+  UNSCOPED_INFO("removing " << path_ << ": " << error.message());
   return !error && !exists(path_);
 }
 

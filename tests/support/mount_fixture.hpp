@@ -130,6 +130,8 @@ class Place {
   [[nodiscard]] bool is_pmemfs() const { return kind_ != Kind::kPlain; }
   [[nodiscard]] const std::string& path() const { return path_; }
   [[nodiscard]] Mount& mount() const { return shared_mount(kind_); }
+  // What regions are made on: the statfs magic of the filesystem, 0 for a DAX device.
+  [[nodiscard]] long host_magic() const;
   // The filesystem below PMEMFS_TEST_DIR is this one (its statfs magic).
   [[nodiscard]] bool is_plain(long magic) const;
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }

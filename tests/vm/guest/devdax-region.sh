@@ -1,8 +1,7 @@
-# A region on a DAX device, from mkfs.pmemfs to the file tests that run on it: the layer region, then mount(8), fstab and the
-# helpers by the device's name, then system calls through mounts of it.
+# A region on a DAX device: the layer region, then mkfs.pmemfs, mount(8), fstab and the helpers by the device's name.
 # media: devdax
 # boots: 1
-# programs: tests/devdax_device_test tests/posix_data_test tests/posix_names_test id mount umount
+# programs: tests/devdax_device_test mount umount
 
 D=/dev/dax0.0
 namespace devdax
@@ -39,11 +38,4 @@ expect "content of a read-only mount" "$(head -c 7 $P/db)" durable
 ! touch $P/new 2>/dev/null || fail "a read-only mount was written to"
 umount.fuse.pmemfs $D || fail "umount by device failed"
 
-# Where the tests expect them.
-mkdir -p /dev/shm /usr/bin
-mount -t tmpfs shm /dev/shm
-ln -s /vm/bin/id /usr/bin/id
-export PMEMFS_BIN=/vm/bin PMEMFS_TEST_DEVDAX=$D PMEMFS_TEST_KIND=file
-posix_data_test || fail "posix_data_test failed on $D"
-posix_names_test 'rename:*' || fail "posix_names_test failed on $D"
 pass

@@ -63,3 +63,28 @@ pmemfs_mount() { # in the first boot of a test it makes the region; without --em
 
 pmemfs_remount() { mount.fuse.pmemfs $REGION $P || fail "the region cannot be mounted again"; }
 pmemfs_umount() { umount.fuse.pmemfs $P || fail "pmemfs cannot be unmounted"; }
+
+mount_tests_on_media() { # so that the programs of tests/mount make their regions on the memory
+    mkdir -p /dev/shm /usr/bin
+    for program in id cp; do # not busybox's
+        ln -s /vm/bin/$program /usr/bin/$program
+    done
+    PATH=/usr/bin:$PATH
+    export PMEMFS_BIN=/vm/bin
+    if [ "$VM_MEDIA" = devdax ]; then
+        namespace devdax
+        mount -t tmpfs shm /dev/shm
+        export PMEMFS_TEST_DEVDAX=/dev/dax0.0 PMEMFS_TEST_KIND=file
+    else
+        host_mount
+        mount -o bind $HOST /dev/shm
+        chmod 1777 /dev/shm
+        export PMEMFS_TEST_KIND=directory
+    fi
+}
+
+run_mount_test() { # PROGRAM [FILTER]
+    local start=$(cut -d. -f1 /proc/uptime)
+    "$@" >/tmp/out 2>&1 || { cat /tmp/out && fail "$1 failed on $VM_MEDIA"; }
+    say "$1: $(grep -E '^All tests passed|^test cases' /tmp/out), $(($(cut -d. -f1 /proc/uptime) - start)) s"
+}
