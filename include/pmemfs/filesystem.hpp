@@ -141,7 +141,7 @@ struct EdgeHooks {
 
 // Counters for status reports.
 struct FilesystemStatus {
-  bool read_only = false;
+  bool read_only = false;  // mounted so, or stopped by a media error
   bool emulated = false;
   Granularity granularity = Granularity::kNone;
   std::string placement;  // "backing" or "extents"
@@ -157,6 +157,7 @@ struct FilesystemStatus {
   std::uint64_t directory_index_bytes = 0;
   std::uint64_t relocations_refused = 0;
   std::uint64_t orphans_kept = 0;  // host files left alone because of a doubt
+  std::uint64_t media_errors = 0;  // pages of the region that were found lost in this mount
 };
 
 struct DurableFile {

@@ -3,8 +3,13 @@
 // Loads go straight through data(). Stores go through the functions below, so that a simulator can
 // record them by cache line. Nothing stored is durable until it was flushed (or streamed) and a
 // later fence() returned. Functions named flush/stream do not order; fence does.
+//
+// Memory can have uncorrectable errors. From the first touch of a bad page on loads there give
+// zeros and stores go nowhere; nobody is told but those who ask afterwards (lost).
 #pragma once
 
+#include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -62,12 +67,39 @@ class Region {
   // storable, in a copy that is this object's alone. ENOMEM. Nothing to do where all of it is.
   virtual Status make_private(ByteOff /*off*/, std::uint64_t /*n*/) { return {}; }
 
+  // Moves before any page is lost; 0: none was. What was loaded or stored between two equal values
+  // was not lost meanwhile.
+  [[nodiscard]] std::uint64_t media_events() const {
+    // The loads and stores that are asked about come before: the compiler must not move them.
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    return media_events_->load(std::memory_order_acquire);
+  }
+  // Some of the bytes are lost. To be asked after loading what is handed out as data, or where
+  // zeros would mean something, and after the fence of what was stored.
+  [[nodiscard]] bool lost(ByteOff off, std::uint64_t n) const {
+    return media_events() != 0 && touches_lost(off, n);
+  }
+  // Why the structure at [off, off + n) is not whole: EIO when it is lost, else EUCLEAN.
+  [[nodiscard]] Error damage(ByteOff off, std::uint64_t n) const {
+    return Error(lost(off, n) ? EIO : EUCLEAN);
+  }
+  // Pages, or larger pieces that only go as a whole, that are known to be lost.
+  [[nodiscard]] virtual std::uint64_t media_errors() const { return 0; }
+  // So much is lost at once that nothing may be changed any more.
+  [[nodiscard]] virtual bool media_failed() const { return false; }
+
   // Online growth to `new_size` bytes (a multiple of 4096, larger than size()). The new bytes read
   // as zeros and are persistent when it returns. EOPNOTSUPP where the region cannot grow, ENOSPC
   // where the host has no room; nothing changed then. One caller at a time.
   virtual Status grow(std::uint64_t new_size) = 0;
 
  protected:
+  // Of a region that knows of media errors: what counts them, and which bytes they took.
+  void count_media_events(const std::atomic<std::uint64_t>& events) { media_events_ = &events; }
+  [[nodiscard]] virtual bool touches_lost(ByteOff /*off*/, std::uint64_t /*n*/) const {
+    return false;
+  }
+
   // size_ is read by other threads while grow() runs: grow publishes it last.
   void set_extent(std::byte* data, std::uint64_t size) {
     data_ = data;
@@ -76,6 +108,9 @@ class Region {
   [[nodiscard]] std::byte* mutable_data() const { return data_; }
 
  private:
+  static constexpr std::atomic<std::uint64_t> kNoEvents{0};
+
+  const std::atomic<std::uint64_t>* media_events_ = &kNoEvents;
   std::byte* data_ = nullptr;
   std::uint64_t size_ = 0;
 };

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstddef>
 
+#include "base/media_faults.hpp"
+
 namespace pmemfs::backing {
 namespace {
 
@@ -64,17 +66,23 @@ Status touch_window(int fd, std::uint64_t off, std::uint64_t len) {
     return Error(errno);
   }
   PMEMFS_CHECK(populate(fd, window.begin(), len));
+  return touch_mapping(window.begin(), len);
+}
+
+}  // namespace
+
+Status touch_mapping(std::byte* begin, std::uint64_t len) {
+  base::MediaWatch watch;
+  PMEMFS_CHECK(watch.start(begin, (len + kPage - 1) / kPage * kPage, kPage));
   // A zero that the compiler cannot see: it may turn a visible fetch_or(p, 0) into a load, which
   // writes nothing.
   const volatile std::uint64_t zero = 0;
   for (std::uint64_t page = 0; page < len; page += kPage) {
-    void* word = window.begin() + page;
+    void* word = begin + page;
     __atomic_fetch_or(static_cast<std::uint64_t*>(word), zero, __ATOMIC_RELAXED);
   }
-  return {};
+  return watch.events() == 0 ? Status() : Status(Error(EIO));
 }
-
-}  // namespace
 
 Status touch_pages(int fd, std::uint64_t off, std::uint64_t len) {
   struct stat st {};

@@ -43,6 +43,9 @@ Status sync_backing(Context& c, Node& node) {
     PMEMFS_CHECK(backing_data::cover_tail(c, node, inode));
   }
   PMEMFS_CHECK(c.backing->sync_file(file.fd()));
+  if (c.read_only()) {
+    return Error(EROFS);  // the region cannot be told any more
+  }
   return backing_data::mark_synced(c, inode, file.fd());
 }
 
@@ -147,7 +150,7 @@ Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t o
 }
 
 Status data_sync(Context& c, const Handle& handle, bool /*data_only*/) {
-  if (!c.has_backing() || c.read_only()) {
+  if (!c.has_backing() || c.store->region().read_only()) {
     return {};  // extents: durable when write returned
   }
   return sync_backing(c, *handle.node);

@@ -87,8 +87,11 @@ Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode,
     if (!m.physical || m.unwritten) {
       std::memset(dst.data() + done, 0, n);
     } else {
-      std::memcpy(dst.data() + done,
-                  c.store->region().data() + format::byte_off(m.physical, in_block).value, n);
+      const ByteOff from = format::byte_off(m.physical, in_block);
+      std::memcpy(dst.data() + done, c.store->region().data() + from.value, n);
+      if (c.store->region().lost(from, n)) {
+        return Error(EIO);
+      }
     }
     done += n;
   }

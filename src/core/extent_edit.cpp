@@ -87,6 +87,14 @@ Status use_unwritten(Edit& edit, InodeRecord& inode, const Mapping& m, Range wri
   return edit.map().mark_written(edit.change(), inode, m.logical, m.count);
 }
 
+Status copy_blocks(Edit& edit, BlockNo from, BlockRun to) {
+  const std::uint64_t n = to.count * kBlock;
+  edit.region().stream(format::byte_off(to.start),
+                       edit.region().data() + format::byte_off(from).value, n);
+  edit.change().needs_fence();
+  return edit.region().lost(format::byte_off(from), n) ? Status(Error(EIO)) : Status();
+}
+
 void zero_written(Edit& edit, Range range) {
   for (std::uint64_t at = range.begin; at < range.end;) {
     const Mapping m = edit.map().at(at / kBlock);

@@ -58,6 +58,10 @@ Result<std::uint64_t> map_hole(Edit& edit, InodeRecord& inode, std::uint64_t log
 // Turns part of an unwritten mapping into a written one, zeroing what `written` leaves.
 Status use_unwritten(Edit& edit, InodeRecord& inode, const store::Mapping& m, Range written);
 
+// Copies written blocks into fresh ones. EIO: some of them are lost, and what was copied is no
+// data.
+Status copy_blocks(Edit& edit, BlockNo from, BlockRun to);
+
 // Zeros in place over what is written; holes and unwritten ranges read as zeros already.
 void zero_written(Edit& edit, Range range);
 

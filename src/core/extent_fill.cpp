@@ -19,20 +19,20 @@ bool in_whole_frame(const Mapping& m) {
 }
 
 // Brings what lies at file blocks [logical, logical + kFrameBlocks) to the frame; zeros elsewhere.
-void copy_to_frame(Edit& edit, std::uint64_t logical, BlockNo frame) {
+Status copy_to_frame(Edit& edit, std::uint64_t logical, BlockNo frame) {
   const std::uint64_t end = logical + kFrameBlocks;
   for (std::uint64_t at = logical; at < end;) {
     const Mapping m = piece(edit.map(), at, end);
-    const ByteOff to = format::byte_off(BlockNo(frame.value + (at - logical)));
+    const BlockRun to{BlockNo(frame.value + (at - logical)), m.count};
     if (m.physical && !m.unwritten) {
-      edit.region().stream(to, edit.region().data() + format::byte_off(m.physical).value,
-                           m.count * kBlock);
+      PMEMFS_CHECK(copy_blocks(edit, m.physical, to));
     } else {
-      edit.region().stream_zeros(to, m.count * kBlock);
+      edit.region().stream_zeros(format::byte_off(to.start), m.count * kBlock);
     }
     at += m.count;
   }
   edit.change().needs_fence();
+  return {};
 }
 
 // False when it must be done block by block: no frame is free, or what is there may not move.
@@ -51,7 +51,9 @@ Result<bool> fill_frame(Context& c, Node& node, InodeRecord& inode, std::uint64_
       kFrameBlocks, {.near = BlockNo(), .alignment = kFrameBlocks, .whole = true});
   Status done = frame ? Status() : Status(frame.error());
   if (done) {
-    copy_to_frame(edit, logical, frame->start);
+    done = copy_to_frame(edit, logical, frame->start);
+  }
+  if (done) {
     done = edit.map().remove(edit.change(), changed, logical, kFrameBlocks);
   }
   if (done) {

@@ -77,7 +77,7 @@ void collect_orphan_files(Context& c, std::uint64_t first_new, bool table_truste
 }
 
 Status sync_host(Context& c) {
-  if (!c.has_backing() || c.read_only()) {
+  if (!c.has_backing() || c.store->region().read_only()) {
     return {};
   }
   std::vector<BackingName> created;

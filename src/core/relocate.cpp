@@ -39,11 +39,6 @@ std::vector<Mapping> pieces_in(const store::ExtentMap& map, BlockRun range) {
   return pieces;
 }
 
-void copy_blocks(Region& region, BlockNo from, BlockRun to) {
-  region.stream(format::byte_off(to.start), region.data() + format::byte_off(from).value,
-                to.count * format::kBlockSize);
-}
-
 // Moves as much of the piece as one free run takes; returns how much.
 Result<std::uint64_t> move_front(Edit& edit, InodeRecord& inode, const Mapping& piece,
                                  BlockNo near) {
@@ -51,8 +46,7 @@ Result<std::uint64_t> move_front(Edit& edit, InodeRecord& inode, const Mapping& 
   hint.near = near;
   PMEMFS_TRY(const BlockRun to, edit.change().allocate(piece.count, hint));
   if (!piece.unwritten) {
-    copy_blocks(edit.region(), piece.physical, to);
-    edit.change().needs_fence();
+    PMEMFS_CHECK(extent_data::copy_blocks(edit, piece.physical, to));
   }
   PMEMFS_CHECK(edit.map().remove(edit.change(), inode, piece.logical, to.count));
   PMEMFS_CHECK(edit.map().insert(edit.change(), inode,

@@ -111,6 +111,7 @@ FilesystemStatus status(Context& c) {
   s.directory_index_bytes = c.index_bytes;
   s.relocations_refused = c.relocations_refused;
   s.orphans_kept = c.orphans_kept;
+  s.media_errors = c.store->region().media_errors();
   return s;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 
 #include "fuse/afterwork.hpp"
@@ -45,8 +46,9 @@ class Buffers {
 // What the serving thread is at. Operations find here what libfuse does not pass on.
 struct ThreadContext {
   Request request;
-  Buffers* buffers = nullptr;      // set while a worker serves
-  Afterwork* afterwork = nullptr;  // the same
+  std::uint64_t media_errors_met = 0;  // base::media_errors_met() before the request
+  Buffers* buffers = nullptr;          // set while a worker serves
+  Afterwork* afterwork = nullptr;      // the same
 };
 [[nodiscard]] ThreadContext& this_thread();
 

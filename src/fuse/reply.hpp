@@ -4,6 +4,9 @@
 // Every function answers the request exactly once and never throws. Those that return bool say
 // whether the kernel took the answer; when it did not (the caller is gone), what the answer would
 // have handed over is the edge's to give back.
+//
+// A request whose thread met a media error since it began is answered with EIO, whatever came out
+// of it. Where something was to be handed over that counts as an answer that was not taken.
 #pragma once
 
 #include <cstddef>
@@ -34,10 +37,16 @@ bool bytes(fuse_req_t req, std::span<const std::byte> data) noexcept;
 bool sized(fuse_req_t req, std::span<const std::byte> data, std::size_t room) noexcept;
 bool count(fuse_req_t req, const Result<std::size_t>& result) noexcept;
 
+// Answers with EIO if a media error was met; false: not answered yet.
+bool refused(fuse_req_t req) noexcept;
+
 // Answers with the value, by `answer(value)` in the manner of the above, or with the error.
 template <typename T, typename Answer>
 bool value(fuse_req_t req, const Result<T>& result, Answer&& answer) noexcept {
-  return result ? answer(*result) : error(req, result.code());
+  if (!result) {
+    return error(req, result.code());
+  }
+  return !refused(req) && answer(*result);
 }
 
 // Logs what escaped from the core.

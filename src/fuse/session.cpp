@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/log.hpp"
+#include "base/media_faults.hpp"
 #include "fuse/buffers.hpp"
 #include "fuse/channel.hpp"
 #include "fuse/counters.hpp"
@@ -177,6 +178,7 @@ void Session::Impl::serve(const Request& request, Channel& channel) {
     return;
   }
   counters.count(request.opcode());
+  this_thread().media_errors_met = base::media_errors_met();
   channel.serve(request);
 }
 

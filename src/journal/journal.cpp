@@ -4,6 +4,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/log.hpp"
+#include "base/media_faults.hpp"
 #include "format/checks.hpp"
 
 namespace pmemfs::journal {
@@ -70,19 +72,45 @@ std::uint64_t Journal::capacity() const {
   return std::uint64_t{geometry_.lane_blocks} * format::kBlockSize - sizeof(LaneHeader);
 }
 
-Journal::Lane& Journal::take_lane() {
+bool Journal::usable(const Lane& lane) const {
+  return !region_.lost(lane.start, std::uint64_t{geometry_.lane_blocks} * format::kBlockSize);
+}
+
+Journal::Lane* Journal::take_lane() {
   const std::size_t preferred = thread_number() % lanes_.size();
   for (std::size_t i = 0; i < lanes_.size(); ++i) {
     Lane& lane = lanes_[(preferred + i) % lanes_.size()];
     if (lane.mutex.try_lock()) {
-      return lane;
+      if (usable(lane)) {
+        return &lane;
+      }
+      lane.mutex.unlock();
     }
   }
-  lanes_[preferred].mutex.lock();
-  return lanes_[preferred];
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    Lane& lane = lanes_[(preferred + i) % lanes_.size()];
+    lane.mutex.lock();
+    if (usable(lane)) {
+      return &lane;
+    }
+    lane.mutex.unlock();
+  }
+  return nullptr;
 }
 
-Transaction::Transaction(Journal& journal) : journal_(journal), log_(g_spare.take()) {
+void Journal::stop() {
+  if (!stopped_.exchange(true)) {
+    base::log::error(
+        "an uncorrectable memory error hit a change that was being made: the filesystem is "
+        "read-only from now on; unmount it and mount it again");
+  }
+}
+
+Transaction::Transaction(Journal& journal)
+    : journal_(journal),
+      log_(g_spare.take()),
+      errors_met_(base::media_errors_met()),
+      media_events_(journal.region_.media_events()) {
   log_->append(sizeof(LaneHeader));
 }
 
@@ -107,36 +135,47 @@ void Transaction::write_fresh(ByteOff off, const void* src, std::size_t n) {
   fresh_ = true;
 }
 
-void Transaction::apply() const {
-  Region& region = journal_.region_;
+// Calls f(offset, bytes, n) for each record.
+template <typename F>
+void Transaction::for_each_record(F&& f) const {
   const std::byte* at = log_->data() + sizeof(LaneHeader);
   for (std::uint32_t i = 0; i < count_; ++i) {
     LaneRecord record{};
     std::memcpy(&record, at, sizeof(record));
-    const ByteOff off(record.offset.load());
     const std::size_t n = record.length.load();
-    region.store(off, at + sizeof(record), n);
-    region.flush(off, n);
+    f(ByteOff(record.offset.load()), at + sizeof(record), n);
     at += sizeof(record) + padded(n);
   }
 }
 
-Status Transaction::commit() {
+void Transaction::apply() const {
   Region& region = journal_.region_;
-  if (region.read_only()) {
-    return Error(EROFS);
+  for_each_record([&region](ByteOff off, const std::byte* bytes, std::size_t n) {
+    region.store(off, bytes, n);
+    region.flush(off, n);
+  });
+}
+
+// What this thread met is told by its count. What others met may have taken bytes behind its back:
+// logged ones are looked for, fresh ones are not known here.
+bool Transaction::intact() const {
+  const Region& region = journal_.region_;
+  if (base::media_errors_met() != errors_met_) {
+    return false;
   }
-  if (log_bytes() > journal_.capacity()) {
-    return Error(E2BIG);
+  if (const std::uint64_t events = region.media_events(); events == 0) {
+    return true;
+  } else if (fresh_ && events != media_events_) {
+    return false;
   }
-  if (fresh_) {
-    region.fence();
-  }
-  if (empty()) {
-    return {};
-  }
-  Journal::Lane& lane = journal_.take_lane();
-  const std::unique_lock<std::mutex> lock(lane.mutex, std::adopt_lock);
+  bool intact = true;
+  for_each_record([&](ByteOff off, const std::byte*, std::size_t n) {
+    intact = intact && !region.lost(off, n);
+  });
+  return intact;
+}
+
+void Transaction::write_log(const Journal::Lane& lane) {
   LaneHeader header{};
   header.sequence.store(journal_.sequence_.fetch_add(1, std::memory_order_relaxed));
   header.magic.store(format::kLaneMagic);
@@ -145,15 +184,60 @@ Status Transaction::commit() {
   format::seal(header, log_->data() + sizeof(header), log_bytes());
   std::memcpy(log_->data(), &header, sizeof(header));
   fill_last_line(*log_);
-  region.stream(lane.start, log_->data(), log_->size());
-  region.fence();  // committed
+  journal_.region_.stream(lane.start, log_->data(), log_->size());
+  journal_.region_.fence();
+}
+
+// Streamed, since the line is not in the cache. Were it torn, the crc would say so: a lane that
+// counts as never committed is as good as a retired one, when all of it is in place or none.
+void Transaction::retire(const Journal::Lane& lane) const {
+  constexpr std::uint64_t kRetired = 0;
+  journal_.region_.stream(lane.start, &kRetired, sizeof(kRetired));
+  journal_.region_.fence();
+}
+
+// What is told before anything is logged.
+Status Transaction::admit() const {
+  Region& region = journal_.region_;
+  if (region.read_only() || journal_.stopped()) {
+    return Error(EROFS);
+  }
+  if (log_bytes() > journal_.capacity()) {
+    return Error(E2BIG);
+  }
+  if (fresh_) {
+    region.fence();
+  }
+  return intact() ? Status() : Status(Error(EIO));
+}
+
+Status Transaction::commit() {
+  Region& region = journal_.region_;
+  PMEMFS_CHECK(admit());
+  if (empty()) {
+    return {};
+  }
+  Journal::Lane* const lane = journal_.take_lane();
+  if (lane == nullptr) {
+    return Error(EIO);
+  }
+  const std::unique_lock<std::mutex> lock(lane->mutex, std::adopt_lock);
+  write_log(*lane);
+  if (!intact() || !journal_.usable(*lane)) {
+    retire(*lane);  // a log with a lost page is none; so is one whose first page is lost
+    return Error(EIO);
+  }
+  // Committed.
   apply();
   region.fence();
-  // Streamed, since the line is not in the cache. Were it torn, the crc would say so: a lane that
-  // counts as never committed is as good as a retired one, now that all of it is in place.
-  constexpr std::uint64_t kRetired = 0;
-  region.stream(lane.start, &kRetired, sizeof(kRetired));
-  region.fence();
+  if (!intact()) {
+    journal_.stop();
+    return Error(EIO);
+  }
+  retire(*lane);
+  if (!journal_.usable(*lane)) {
+    journal_.stop();
+  }
   return {};
 }
 

@@ -72,6 +72,10 @@ std::optional<Committed> read_lane(const Region& region, const Geometry& g, std:
   LaneHeader header{};
   const ByteOff off = lane_off(g, lane);
   std::memcpy(&header, region.data() + off.value, sizeof(header));
+  if (region.lost(off, sizeof(header))) {
+    report.damaged = true;  // what was committed in it, if anything, is lost
+    return std::nullopt;
+  }
   if (header.sequence.load() == 0) {
     return std::nullopt;
   }
@@ -79,10 +83,11 @@ std::optional<Committed> read_lane(const Region& region, const Geometry& g, std:
   const std::uint64_t bytes = header.bytes.load();
   const std::uint32_t magic = header.magic.load();
   if (magic != format::kLaneMagic || bytes > lane_size(g) - sizeof(header) ||
-      !format::valid(header, records, bytes)) {
+      !format::valid(header, records, bytes) || region.lost(off, sizeof(header) + bytes)) {
     ++report.torn;
     // A torn write leaves old or new bytes in each word, and only two values were ever written.
     report.damaged |= magic != format::kLaneMagic && magic != 0;
+    report.damaged |= region.lost(off, lane_size(g));
     return std::nullopt;
   }
   return Committed{header.sequence.load(), off, records, bytes, header.count.load()};
@@ -94,6 +99,11 @@ void apply(Region& region, const Committed& c) {
     region.flush(off, n);
     return true;
   });
+}
+
+bool touches_lost(const Region& region, const Committed& c) {
+  return !for_each_record(
+      c, [&](ByteOff off, const std::byte*, std::uint64_t n) { return !region.lost(off, n); });
 }
 
 // One after the other and oldest first: what is left after a crash here is newer than what is gone.
@@ -170,6 +180,9 @@ Result<ReplayReport> replay(Region& region, const Geometry& geometry) {
   if (!committed.empty()) {
     region.fence();
   }
+  // What else such a page held is lost with it: nothing is won by replaying the lane once more.
+  report.damaged |= std::any_of(committed.begin(), committed.end(),
+                                [&](const Committed& c) { return touches_lost(region, c); });
   retire_all(region, geometry, committed);
   return report;
 }

@@ -126,14 +126,20 @@ Result<DaxView> DaxView::map(int fd, const DaxDevice& device, std::uint64_t off,
   view.start_ = static_cast<std::byte*>(p);
   view.mapped_ = to - from;
   view.skip_ = off - from;
+  view.watch_ = std::make_unique<base::MediaWatch>();
+  PMEMFS_CHECK(view.watch_->start(view.start_, view.mapped_, unit));
   return view;
 }
 
 DaxView::DaxView(DaxView&& other) noexcept
-    : start_(std::exchange(other.start_, nullptr)), mapped_(other.mapped_), skip_(other.skip_) {}
+    : start_(std::exchange(other.start_, nullptr)),
+      mapped_(other.mapped_),
+      skip_(other.skip_),
+      watch_(std::move(other.watch_)) {}
 
 DaxView::~DaxView() {
   if (start_ != nullptr) {
+    watch_->stop();
     ::munmap(start_, mapped_);
   }
 }

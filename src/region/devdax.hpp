@@ -4,8 +4,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 
+#include "base/media_faults.hpp"
 #include "pmemfs/result.hpp"
 
 // DAX devices, /dev/daxX.Y: what the kernel says of them, and looking at their bytes. They know no
@@ -46,6 +48,8 @@ class DaxView {
   ~DaxView();
 
   [[nodiscard]] const std::byte* data() const { return start_ + skip_; }
+  // A media error took some of the bytes: what was read before is none of the device's.
+  [[nodiscard]] bool lost() const { return watch_->events() != 0; }
 
  private:
   DaxView() = default;
@@ -53,6 +57,7 @@ class DaxView {
   std::byte* start_ = nullptr;
   std::uint64_t mapped_ = 0;
   std::uint64_t skip_ = 0;
+  std::unique_ptr<base::MediaWatch> watch_;
 };
 
 }  // namespace pmemfs::region

@@ -86,7 +86,9 @@ Result<Device> open_device(const std::string& path, int flags, std::string& why)
 
 Result<bool> any_nonzero(const Device& device, std::uint64_t off, std::uint64_t n) {
   PMEMFS_TRY(const DaxView view, DaxView::map(device.fd.get(), device.facts, off, n));
-  return std::any_of(view.data(), view.data() + n, [](std::byte b) { return b != std::byte{0}; });
+  const bool any =
+      std::any_of(view.data(), view.data() + n, [](std::byte b) { return b != std::byte{0}; });
+  return view.lost() ? Result<bool>(Error(EIO)) : Result<bool>(any);
 }
 
 // As holds_data() of a file.
@@ -134,8 +136,11 @@ Handle create_on_device(const std::string& path, const CreateOptions& options, s
   PMEMFS_CHECK(lock_region(device.fd.get(), false, 0, path, why));
   const Result<bool> used = device_holds_data(device);
   if (!used) {
-    return because(why, used.code(),
-                   fmt::format("{}: cannot be mapped: {}", path, std::strerror(used.code())));
+    return because(
+        why, used.code(),
+        fmt::format("{}: {}: {}", path,
+                    used.code() == EIO ? "has memory that cannot be read" : "cannot be mapped",
+                    std::strerror(used.code())));
   }
   if (used.value() && !options.force) {
     return because(why, EEXIST, fmt::format("{}: holds data; --force overwrites all of it", path));
@@ -146,6 +151,11 @@ Handle create_on_device(const std::string& path, const CreateOptions& options, s
     // stay: nothing refers to it, and a file never shows what it has not written.
     (*handle)->region().stream_zeros(ByteOff(0), format::kFrameSize);
     (*handle)->region().fence();
+    if ((*handle)->region().media_events() != 0) {
+      return because(
+          why, EIO,
+          fmt::format("{}: has memory that cannot be written: {}", path, std::strerror(EIO)));
+    }
   }
   return handle;
 }
@@ -172,7 +182,7 @@ Status peek_on_device(const std::string& path, std::uint64_t off, void* dst, std
     return because_errno(why, view.code(), path);
   }
   std::memcpy(dst, view->data(), n);
-  return {};
+  return view->lost() ? because_errno(why, EIO, path) : Status();
 }
 
 }  // namespace pmemfs::region

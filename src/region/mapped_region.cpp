@@ -33,12 +33,16 @@ Result<std::unique_ptr<MappedRegion>> MappedRegion::map(int fd, std::uint64_t si
   assert(size > 0 && size % format::kBlockSize == 0);
   std::unique_ptr<MappedRegion> region(new MappedRegion(fd, options));
   PMEMFS_CHECK(region->reserve(size));
-  PMEMFS_CHECK(region->map_range(0, region->whole_stretches(size)));
+  const std::uint64_t mapped = region->whole_stretches(size);
+  PMEMFS_CHECK(region->map_range(0, mapped));
+  PMEMFS_CHECK(region->watch_.start(region->base_, mapped, region->loss_unit()));
+  region->count_media_events(region->watch_.events());
   region->set_extent(region->base_, size);
   return region;
 }
 
 MappedRegion::~MappedRegion() {
+  watch_.stop();
   if (reserved_ != nullptr) {
     ::munmap(reserved_, reserved_bytes_);
   }
@@ -98,6 +102,25 @@ std::uint64_t MappedRegion::whole_stretches(std::uint64_t size) const {
   return (size + unit - 1) / unit * unit;
 }
 
+std::uint64_t MappedRegion::loss_unit() const {
+  return std::max<std::uint64_t>(format::kBlockSize, options_.device_alignment);
+}
+
+bool MappedRegion::touches_lost(ByteOff off, std::uint64_t n) const {
+  return watch_.lost(off.value, n);
+}
+
+bool MappedRegion::media_failed() const {
+  return watch_.failed() || (loss_unit() > format::kBlockSize && media_events() != 0);
+}
+
+// Where a page is lost already a store does not fault any more.
+void MappedRegion::note_if_lost(ByteOff off, std::uint64_t n) const {
+  if (lost(off, n)) {
+    base::note_media_error();
+  }
+}
+
 Status MappedRegion::make_private(ByteOff off, std::uint64_t n) {
   assert(contains(off, n));
   if (options_.device_alignment == 0 || !options_.read_only || n == 0) {
@@ -133,22 +156,26 @@ Status MappedRegion::copy_stretch(std::uint64_t start) {
 void MappedRegion::store(ByteOff off, const void* src, std::size_t n) {
   assert(contains(off, n));
   std::memcpy(mutable_data() + off.value, src, n);
+  note_if_lost(off, n);
 }
 
 void MappedRegion::store_u64(ByteOff off, std::uint64_t value) {
   assert(off.value % sizeof value == 0 && contains(off, sizeof value));
   void* to = mutable_data() + off.value;
   __atomic_store_n(static_cast<std::uint64_t*>(to), value, __ATOMIC_RELEASE);
+  note_if_lost(off, sizeof value);
 }
 
 void MappedRegion::stream(ByteOff off, const void* src, std::size_t n) {
   assert(contains(off, n));
   pmem_memcpy(mutable_data() + off.value, src, n, kStreamFlags);
+  note_if_lost(off, n);
 }
 
 void MappedRegion::stream_zeros(ByteOff off, std::uint64_t n) {
   assert(contains(off, n));
   pmem_memset(mutable_data() + off.value, 0, n, kStreamFlags);
+  note_if_lost(off, n);
 }
 
 void MappedRegion::flush(ByteOff off, std::size_t n) {
@@ -183,6 +210,7 @@ Status MappedRegion::grow(std::uint64_t new_size) {
     (void)!::ftruncate(fd_, static_cast<off_t>(old_size));
     return done;
   }
+  watch_.grow(new_size);
   set_extent(base_, new_size);
   return {};
 }

@@ -4,6 +4,7 @@
 #include <memory>
 #include <set>
 
+#include "base/media_faults.hpp"
 #include "pmemfs/region.hpp"
 #include "pmemfs/result.hpp"
 
@@ -25,7 +26,8 @@ struct MapOptions {
 class MappedRegion final : public Region {
  public:
   // Maps the first `size` bytes (a multiple of 4096) of `fd`, which stays the caller's, outlives
-  // the region and is open for writing unless read_only. ENOMEM where the address space is limited.
+  // the region and is open for writing unless read_only. ENOMEM where the address space is limited
+  // or too many regions are mapped.
   // A device must have the bytes to the next multiple of its alignment too.
   static Result<std::unique_ptr<MappedRegion>> map(int fd, std::uint64_t size,
                                                    const MapOptions& options);
@@ -45,6 +47,10 @@ class MappedRegion final : public Region {
   // cannot be stored to. Not while another thread reads these bytes.
   Status make_private(ByteOff off, std::uint64_t n) override;
 
+  [[nodiscard]] std::uint64_t media_errors() const override { return watch_.pieces(); }
+  // Too many pages, or a whole stretch of a device, which may hold anything.
+  [[nodiscard]] bool media_failed() const override;
+
   // EROFS when read-only, EOPNOTSUPP when not growable, EFBIG beyond the reserved addresses. When
   // the process dies in the middle the file may be longer than it was, by bytes that read as zeros.
   Status grow(std::uint64_t new_size) override;
@@ -52,9 +58,13 @@ class MappedRegion final : public Region {
  private:
   MappedRegion(int fd, const MapOptions& options) : fd_(fd), options_(options) {}
 
+  [[nodiscard]] bool touches_lost(ByteOff off, std::uint64_t n) const override;
+  void note_if_lost(ByteOff off, std::uint64_t n) const;
   Status reserve(std::uint64_t size);
   Status map_range(std::uint64_t from, std::uint64_t to);
   Status copy_stretch(std::uint64_t start);
+  // What is replaced at once where the medium fails: no mapping is split finer.
+  [[nodiscard]] std::uint64_t loss_unit() const;
   // Of addresses and, on a device, of what is mapped at once.
   [[nodiscard]] std::uint64_t address_alignment() const;
   [[nodiscard]] std::uint64_t whole_stretches(std::uint64_t size) const;
@@ -66,6 +76,7 @@ class MappedRegion final : public Region {
   std::byte* base_ = nullptr;        // aligned, inside the reserved range
   std::uint64_t capacity_ = 0;       // bytes from base_ to the end of the reserved range
   std::set<std::uint64_t> private_;  // where the copied stretches start
+  base::MediaWatch watch_;
 };
 
 }  // namespace pmemfs::region

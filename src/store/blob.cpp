@@ -41,7 +41,7 @@ Status walk_blob(const Store& store, InodeNo owner, std::uint64_t generation, Bl
     const auto* block =
         reinterpret_cast<const BlobBlock*>(store.region().data() + format::byte_off(at).value);
     if (!blob_block_ok(*block, owner.value, generation)) {
-      return Error(EUCLEAN);
+      return store.region().damage(format::byte_off(at), sizeof(*block));
     }
     const std::uint64_t total = block->total.load();
     const std::uint64_t length = block->length.load();

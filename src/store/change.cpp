@@ -26,7 +26,9 @@ Change::Change(Store& store) : store_(store), tx_(store.impl().journal) {}
 Change::~Change() {
   give_back_since(0);
   for (const std::uint64_t ino : allocated_inodes_) {
-    store_.impl().numbers.put(ino);
+    if (!store_.impl().journal.stopped()) {
+      store_.impl().numbers.put(ino);
+    }
   }
 }
 
@@ -39,6 +41,34 @@ std::uint64_t Change::log_left() const {
   return capacity - std::min(capacity, tx_.log_bytes());
 }
 
+// Blocks that are lost are set apart for the rest of this mount.
+std::optional<BlockRun> Change::take_sound(std::uint64_t count, const AllocationHint& hint) {
+  Allocator& blocks = store_.impl().blocks;
+  const auto is_lost = [this](BlockRun run) {
+    return region().lost(format::byte_off(run.start), run.count * format::kBlockSize);
+  };
+  for (;;) {
+    const auto run = blocks.take(count, hint);
+    if (!run || !is_lost(*run)) {
+      return run;
+    }
+    for (std::uint64_t i = 0; i < run->count; ++i) {
+      if (const BlockRun block{BlockNo(run->start.value + i), 1}; is_lost(block)) {
+        blocks.distrust(block);
+      }
+    }
+    blocks.add(*run);
+  }
+}
+
+// A number whose slot is lost is nobody's for the rest of this mount.
+bool Change::sound(InodeNo ino) const {
+  const Store::Impl& impl = store_.impl();
+  const auto slot =
+      impl.region.media_events() == 0 ? Result<ByteOff>(ByteOff(0)) : impl.table.locate(ino);
+  return !slot || !impl.region.lost(*slot, sizeof(format::Inode));
+}
+
 Result<BlockRun> Change::allocate(std::uint64_t count, const AllocationHint& hint) {
   assert(count > 0 && hint.alignment > 0);
   Store::Impl& impl = store_.impl();
@@ -46,10 +76,10 @@ Result<BlockRun> Change::allocate(std::uint64_t count, const AllocationHint& hin
     return Error(EROFS);
   }
   const std::uint64_t wanted = std::min(count, kMaxRun);
-  auto run = impl.blocks.take(wanted, hint);
+  auto run = take_sound(wanted, hint);
   while (!run) {
     PMEMFS_CHECK(impl.grow(hint.whole ? wanted + hint.alignment : 1));
-    run = impl.blocks.take(wanted, hint);
+    run = take_sound(wanted, hint);
   }
   allocated_.push_back(*run);
   return *run;
@@ -65,8 +95,11 @@ void Change::give_back_since(std::size_t mark) {
   }
   // What was streamed into these blocks must not land after what their next owner writes.
   region().fence();
+  // When the journal has stopped they may be this change's in the next mount, if it stopped here.
   for (const BlockRun& run : allocated_.span().subspan(mark)) {
-    store_.impl().blocks.add(run);
+    if (!store_.impl().journal.stopped()) {
+      store_.impl().blocks.add(run);
+    }
   }
   allocated_.truncate(mark);
 }
@@ -79,6 +112,9 @@ Result<InodeNo> Change::allocate_inode() {
   for (;;) {
     const std::uint64_t seen = impl.table.limit();
     if (const auto number = impl.numbers.take()) {
+      if (!sound(InodeNo(*number))) {
+        continue;
+      }
       allocated_inodes_.push_back(*number);
       return InodeNo(*number);
     }

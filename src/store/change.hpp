@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "journal/journal.hpp"
 #include "store/inline_vector.hpp"
@@ -29,7 +30,7 @@ class Change {
   [[nodiscard]] Region& region();
 
   // A run of 1 to `count` free blocks; their old content is undefined. ENOSPC after growing the
-  // region (where it can grow) failed too.
+  // region (where it can grow) failed too. Never blocks that are known to be lost to a media error.
   Result<BlockRun> allocate(std::uint64_t count, const AllocationHint& hint = {});
   // Free for others after commit().
   void release(BlockRun run);
@@ -57,7 +58,7 @@ class Change {
   void free_inode(const format::Inode& inode);
 
   // Durable and visible when it returns 0; then released space is free. Errors: E2BIG (too many
-  // records), EROFS. Nothing changed on error.
+  // records), EROFS, EIO (see journal::Transaction). Nothing changed on error.
   Status commit();
 
  private:
@@ -76,6 +77,8 @@ class Change {
     std::int64_t orphans = 0;
   };
 
+  std::optional<BlockRun> take_sound(std::uint64_t count, const AllocationHint& hint);
+  [[nodiscard]] bool sound(InodeNo ino) const;
   void log_inode(const format::Inode& inode);
   Put& note_put(const format::Inode& inode, ByteOff slot, bool* first);
   Delta measure();

@@ -133,7 +133,7 @@ Status Directory::Impl::load_block(const Inode& dir, BlockNo physical) {
       header.index.load() != blocks.size() || (block.used & 1U) == 0 ||
       (block.heads & (~block.used | 1U)) != 0) {
     base::log::error("directory {}: block {} is damaged", ino, blocks.size());
-    return Error(EUCLEAN);
+    return store.region().damage(format::byte_off(physical), format::kBlockSize);
   }
   for (std::uint64_t heads = block.heads; heads != 0; heads &= heads - 1) {
     const auto slot = static_cast<std::uint32_t>(std::countr_zero(heads));
@@ -166,13 +166,15 @@ std::optional<DirEntry> Directory::Impl::entry_at(std::uint32_t position) const 
   return DirEntry{InodeNo(target), dentry.type, position, dentry.hash.load(), name};
 }
 
-// EUCLEAN when the name is not found but an entry with its hash is damaged: it may be it.
+// EUCLEAN or EIO when the name is not found but an entry with its hash is damaged: it may be it.
 Result<DirEntry> Directory::Impl::find(std::string_view name, std::uint32_t hash) const {
   std::optional<DirEntry> found;
-  bool damaged = false;
+  int missing = ENOENT;
   index.find(hash, [&](std::uint32_t candidate) {
     const auto entry = entry_at(candidate);
-    damaged |= !entry;
+    if (!entry) {
+      missing = store.region().damage(offset_of(candidate), kDirSlotSize).code();
+    }
     if (entry && entry->name == name) {
       found = entry;
     }
@@ -181,7 +183,7 @@ Result<DirEntry> Directory::Impl::find(std::string_view name, std::uint32_t hash
   if (found) {
     return *found;
   }
-  return Error(damaged ? EUCLEAN : ENOENT);
+  return Error(missing);
 }
 
 DirHeader Directory::Impl::header_of(std::size_t block) const {
@@ -258,6 +260,9 @@ Result<std::optional<DirEntry>> Directory::next(std::uint64_t position) const {
       const auto head = static_cast<std::uint32_t>(std::countr_zero(heads));
       if (auto entry = impl_->entry_at(position_of(b, head))) {
         return entry;
+      }
+      if (impl_->store.region().lost(impl_->offset_of(position_of(b, head)), kDirSlotSize)) {
+        return Error(EIO);
       }
       base::log::error("directory {}: the entry at {} is damaged", impl_->ino,
                        position_of(b, head));

@@ -119,14 +119,14 @@ Status ExtentMap::load_block(const Store& store, const Inode& inode, BlockNo blo
       media->owner.load() != inode.ino.load() ||
       media->generation.load() != inode.generation.load() || taken(link.used) == 0 ||
       link.used[1] >> (kExtentSlots - 64) != 0) {
-    return Error(EUCLEAN);
+    return store.region().damage(format::byte_off(block), sizeof(*media));
   }
   const auto id = static_cast<std::uint32_t>(chain_.size());
   for (std::uint32_t i = 0; i < kExtentSlots; ++i) {
     if ((link.used[i / 64] >> (i % 64) & 1U) != 0) {
       const ExtentSlot slot = media->slots[i];
       if (!format::valid(slot) || slot.extent.count.load() == 0) {
-        return Error(EUCLEAN);
+        return store.region().damage(format::byte_off(block), sizeof(*media));
       }
       PMEMFS_CHECK(add_loaded(store, slot.extent, kInlineExtents + id * kExtentSlots + i));
     }

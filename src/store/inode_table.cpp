@@ -67,7 +67,7 @@ Result<IndexBlock> InodeTable::read_index(BlockNo block, std::uint32_t level) co
   std::memcpy(&copy, region_.data() + format::byte_off(block).value, sizeof(copy));
   if (copy.magic.load() != format::kIndexMagic || copy.level.load() != level ||
       !format::valid(copy)) {
-    return Error(EUCLEAN);
+    return region_.damage(format::byte_off(block), sizeof(copy));
   }
   return copy;
 }

@@ -101,8 +101,8 @@ Status Store::format(Region& region, const FormatOptions& options) {
   write_index(region);
   write_root(region, options);
   region.fence();
-  write_superblock(region, s);
-  return {};
+  PMEMFS_CHECK(write_superblock(region, s));
+  return region.media_events() == 0 ? Status() : Status(Error(EIO));
 }
 
 }  // namespace pmemfs::store

@@ -49,7 +49,9 @@ class ChunkScanner {
       Inode inode{};
       std::memcpy(&inode, at(chunk.block) + i * sizeof(inode), sizeof(inode));
       const std::uint64_t ino = chunk.first_ino + i;
-      const SlotState state = slot_state(inode, ino);
+      const ByteOff slot = format::byte_off(chunk.block, i * sizeof(inode));
+      const SlotState state =
+          region_.lost(slot, sizeof(inode)) ? SlotState::kDamaged : slot_state(inode, ino);
       if (state == SlotState::kFree) {
         if (free.start + free.count != ino) {
           keep_free(free);

@@ -94,7 +94,7 @@ const Region& Store::region() const {
   return impl_->region;
 }
 bool Store::read_only() const {
-  return impl_->region.read_only();
+  return impl_->region.read_only() || impl_->journal.stopped();
 }
 Superblock Store::superblock() const {
   return impl_->superblock.get();
@@ -148,10 +148,10 @@ Result<Inode> Store::inode(InodeNo ino) const {
   Inode& copy = *read;
   std::memcpy(&copy, impl_->region.data() + slot.value, sizeof(copy));
   switch (slot_state(copy, ino.value)) {
-    case SlotState::kFree:
-      return Error(ENOENT);
+    case SlotState::kFree:  // as lost ones look
+      return Error(impl_->region.lost(slot, sizeof(copy)) ? EIO : ENOENT);
     case SlotState::kDamaged:
-      return Error(EUCLEAN);
+      return impl_->region.damage(slot, sizeof(copy));
     case SlotState::kUsed:
       break;
   }
@@ -177,9 +177,10 @@ Status Store::for_each_inode(const std::function<void(const Inode&)>& visit,
     overrun |= !spend(format::kChunkBlocks);
     for (std::uint64_t i = first == 0 ? 1 : 0; !overrun && i < format::kInodesPerChunk; ++i) {
       Inode copy{};
-      std::memcpy(&copy, impl_->region.data() + format::byte_off(chunk, i * sizeof(copy)).value,
-                  sizeof(copy));
-      const SlotState state = slot_state(copy, first + i);
+      const ByteOff slot = format::byte_off(chunk, i * sizeof(copy));
+      std::memcpy(&copy, impl_->region.data() + slot.value, sizeof(copy));
+      const SlotState state = impl_->region.lost(slot, sizeof(copy)) ? SlotState::kDamaged
+                                                                     : slot_state(copy, first + i);
       if (state == SlotState::kUsed) {
         visit(copy);
       } else if (state == SlotState::kDamaged) {
@@ -308,6 +309,10 @@ Result<std::unique_ptr<Store>> Store::open(Region& region, OpenReport* report) {
   impl->generation_limit = s.next_generation.load();
   PMEMFS_CHECK(derive(*impl, s, r));
   if (!region.read_only()) {
+    if (impl->journal.stopped()) {
+      base::log::error("uncorrectable memory errors took too much of the region to change it");
+      return Error(EIO);
+    }
     PMEMFS_CHECK(mark_mounted(*impl));
   }
   impl->mappings_suspected = impl->superblock.get().suspect_boot == impl->boot;
@@ -335,7 +340,7 @@ BlockRun leave_snapshot(Store::Impl& impl) {
   }
   place.count = needed;
   write_snapshot(impl.region, snapshot, place, impl.superblock.get().update.load() + 1);
-  return place;
+  return impl.region.media_events() == 0 ? place : BlockRun{};
 }
 
 }  // namespace

@@ -46,10 +46,18 @@ struct Space {
 };
 
 // Why reading a superblock failed, beside the errno.
-enum class SuperblockFault : std::uint8_t { kNone, kNotPmemfs, kNewer, kDamaged, kSize };
+enum class SuperblockFault : std::uint8_t {
+  kNone,
+  kNotPmemfs,
+  kNewer,
+  kDamaged,
+  kSize,
+  kUnreadable,  // a media error, and no whole copy elsewhere
+};
 
 // The superblock in force. EINVAL: not a pmemfs region (kNotPmemfs); EUCLEAN: both copies damaged,
-// or the region is shorter than it says (kSize); EOPNOTSUPP: unknown incompat feature or version.
+// or the region is shorter than it says (kSize); EIO: kUnreadable; EOPNOTSUPP: unknown incompat
+// feature or version.
 Result<format::Superblock> read_superblock(const Region& region, SuperblockFault* fault,
                                            bool* used_second);
 
@@ -60,12 +68,14 @@ class Change;
 // caller's inode locks: shared to read, exclusive to change, held until Change::commit() returns.
 class Store {
  public:
-  // Writes an empty filesystem: both superblocks, lanes, inode table with the root directory.
+  // Writes an empty filesystem: both superblocks, lanes, inode table with the root directory. EIO:
+  // a media error took some of that.
   static Status format(Region& region, const FormatOptions& options);
 
   // Replays the journal, then loads the snapshot or scans (in parallel). On a read-only region
   // replay goes to its private copy and nothing is written to media. A writable open marks the
-  // region dirty and the snapshot void before it returns.
+  // region dirty and the snapshot void before it returns. EIO: a media error took so much that
+  // nothing may be changed; a read-only open goes on with the rest.
   static Result<std::unique_ptr<Store>> open(Region& region, OpenReport* report);
 
   ~Store();  // without close(): as a crash would
@@ -78,13 +88,15 @@ class Store {
 
   [[nodiscard]] Region& region();
   [[nodiscard]] const Region& region() const;
+  // The region is, or a media error has stopped all changes.
   [[nodiscard]] bool read_only() const;
   [[nodiscard]] format::Superblock superblock() const;  // a copy
   // True when a mapping made before this mount may still live (suspect_boot is this boot).
   [[nodiscard]] bool mappings_suspected() const;
   [[nodiscard]] Space space() const;
 
-  // A checked copy. ENOENT: free or beyond the table. EUCLEAN: crc or self number wrong.
+  // A checked copy. ENOENT: free or beyond the table. EUCLEAN: crc or self number wrong. EIO: lost
+  // to a media error, used or not.
   [[nodiscard]] Result<format::Inode> inode(InodeNo ino) const;
   // Calls back for every inode in use, ascending, with a checked copy; damaged ones are passed to
   // `damaged`. No locks are taken: for mount, fsck and listings that re-check under the lock.

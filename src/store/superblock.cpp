@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "base/media_faults.hpp"
 #include "base/unique_fd.hpp"
 #include "format/checks.hpp"
 #include "format/layout.hpp"
@@ -23,6 +24,7 @@ struct Copy {
   Superblock s{};
   bool magic = false;
   bool valid = false;
+  bool lost = false;  // to a media error
 };
 
 Copy read_copy(const Region& region, ByteOff off) {
@@ -31,6 +33,7 @@ Copy read_copy(const Region& region, ByteOff off) {
     return copy;
   }
   std::memcpy(&copy.s, region.data() + off.value, sizeof(copy.s));
+  copy.lost = region.lost(off, sizeof(copy.s));
   copy.magic = copy.s.magic.load() == format::kSuperblockMagic;
   copy.valid = copy.magic && format::valid(copy.s);
   return copy;
@@ -55,6 +58,9 @@ Verdict judge(const Superblock& s, const Region& region) {
 }
 
 Verdict choose(const Copy& first, const Copy& second, const Region& region, bool* second_serves) {
+  if (!first.valid && !second.valid && (first.lost || second.lost)) {
+    return {SuperblockFault::kUnreadable, EIO};
+  }
   if (!first.magic && !second.magic) {
     return {SuperblockFault::kNotPmemfs, EINVAL};
   }
@@ -93,17 +99,21 @@ Result<Superblock> read_superblock(const Region& region, SuperblockFault* fault,
   return second_serves ? second.s : first.s;
 }
 
-void write_superblock(Region& region, Superblock& s) {
+Status write_superblock(Region& region, Superblock& s) {
+  const base::MediaErrorsForgiven one_is_enough;
   s.update.store(s.update.load() + 1);
   format::seal(s);
+  bool written = false;
   for (const ByteOff place : {kFirst, kSecond}) {
     region.stream(place, &s, sizeof(s));
     region.fence();
+    written |= !region.lost(place, sizeof(s));
   }
+  return written ? Status() : Status(Error(EIO));
 }
 
-void SuperblockKeeper::write() {
-  write_superblock(region_, current_);
+Status SuperblockKeeper::write(Superblock& s) {
+  return write_superblock(region_, s);
 }
 
 format::Uuid boot_id() {

@@ -20,28 +20,32 @@ class SuperblockKeeper {
   }
 
   // change(superblock) edits a copy, which is then written to both places, each persisted before
-  // the next: one of them is whole at any time. Durable when it returns. EROFS.
+  // the next: one of them is whole at any time. Durable when it returns. EROFS; EIO when media
+  // errors have taken both places, and nothing changed then.
   template <typename F>
   Status update(F&& change) {
     if (region_.read_only()) {
       return Error(EROFS);
     }
     const std::lock_guard lock(mutex_);
-    change(current_);
-    write();
+    format::Superblock changed = current_;
+    change(changed);
+    PMEMFS_CHECK(write(changed));
+    current_ = changed;
     return {};
   }
 
  private:
-  void write();
+  Status write(format::Superblock& s);
 
   Region& region_;
   mutable std::mutex mutex_;
   format::Superblock current_;
 };
 
-// Counts, seals and writes both copies of `s` in the order that update() promises.
-void write_superblock(Region& region, format::Superblock& s);
+// Counts, seals and writes both copies of `s` in the order that update() promises. EIO when neither
+// place takes it; one that does is enough.
+Status write_superblock(Region& region, format::Superblock& s);
 
 // The id of the running boot; zeros when the kernel does not tell.
 [[nodiscard]] format::Uuid boot_id();

@@ -154,6 +154,10 @@ CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
       fail(kExitFailure, "{}: both superblocks are damaged; restore the region from a copy", path);
     case store::SuperblockFault::kSize:
       fail_too_short(handle);
+    case store::SuperblockFault::kUnreadable:
+      fail(kExitFailure,
+           "{}: the memory of its superblocks cannot be read; restore the region from a copy",
+           path);
     case store::SuperblockFault::kNone:
       break;
   }
@@ -164,6 +168,11 @@ std::string media_failure(const std::string& path, int code) {
   if (code == EUCLEAN) {
     return fmt::format("{}: its structures contradict themselves; restore the region from a copy",
                        path);
+  }
+  if (code == EIO) {
+    return fmt::format(
+        "{}: its memory cannot be read; mount it read-only (-o ro), or restore it from a copy",
+        path);
   }
   return fmt::format("{}: cannot be opened: {}", path, error_text(code));
 }

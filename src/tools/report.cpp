@@ -130,6 +130,7 @@ void show_contents(Lines& lines, const Json& r) {
     lines.add("Relocations refused", std::to_string(number(r, "relocations_refused")));
   }
   lines.add("Orphans kept", std::to_string(number(r, "orphans_kept")));
+  lines.add("Media errors", std::to_string(number(r, "media_errors")));
 }
 
 }  // namespace
@@ -167,6 +168,7 @@ Json status_report(const RegionFacts& facts, const FilesystemStatus& status,
       {"directory_index_bytes", status.directory_index_bytes},
       {"relocations_refused", status.relocations_refused},
       {"orphans_kept", status.orphans_kept},
+      {"media_errors", status.media_errors},
   };
 }
 

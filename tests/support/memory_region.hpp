@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -8,8 +9,13 @@
 
 namespace pmemfs::test {
 
+// Puts at this place a page that the kernel answers with SIGBUS; a multiple of 4096 bytes. Throws
+// std::system_error.
+void lose_memory(std::byte* begin, std::size_t n);
+
 // A region in memory without any simulation: the real MappedRegion over a memfd, with real flush
-// instructions and fences. For benchmarks, and for tests that need speed.
+// instructions and fences. For benchmarks, for tests that need speed, and for those that need real
+// media errors.
 class MemoryRegion {
  public:
   explicit MemoryRegion(std::uint64_t size);  // throws std::system_error
@@ -17,7 +23,14 @@ class MemoryRegion {
   [[nodiscard]] Region& operator*() const { return *region_; }
   [[nodiscard]] Region* operator->() const { return region_.get(); }
 
+  // The page goes bad: the next access is a SIGBUS. What it holds is still in the memfd.
+  void lose(ByteOff page) const;
+  // Mapped anew, with everything that was stored and no bad page. Nothing of the old region may be
+  // in use.
+  void map_again();
+
  private:
+  std::uint64_t size_;
   base::UniqueFd fd_;
   std::unique_ptr<region::MappedRegion> region_;
 };

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -223,6 +224,26 @@ int nodefrag(std::span<char*> words) {
   return ::close(fd);
 }
 
+// poison FILE OFFSET: has the kernel treat the page there as memory with an uncorrectable error,
+// for all who map it. Only in a machine whose memory is not missed: the page stays so until the
+// end.
+int poison(std::span<char*> words) {
+  const std::uint64_t off = seed_of(words[1]);
+  const int fd = ::open(words[0], O_RDWR | O_CLOEXEC);
+  void* const got = ::mmap(nullptr, kHuge, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                           static_cast<off_t>(off / kHuge * kHuge));  // as a DAX device wants it
+  if (got == MAP_FAILED) {
+    fail(std::string(words[0]) + ": cannot be mapped");
+  }
+  std::byte* const page = static_cast<std::byte*>(got) + off % kHuge / kPage * kPage;
+  static_cast<void>(*static_cast<volatile std::byte*>(page));
+  std::signal(SIGBUS, [](int) { ::_exit(0); });  // we map it too
+  if (::madvise(page, kPage, MADV_HWPOISON) != 0) {
+    fail(std::string(words[0]) + ": cannot be poisoned");
+  }
+  return 0;
+}
+
 struct Command {
   std::string_view name;
   std::size_t least;
@@ -234,6 +255,7 @@ constexpr std::array kCommands = {
     Command{"faults", 1, faults},     Command{"map-sync", 1, map_sync},
     Command{"allocate", 2, allocate}, Command{"sum", 2, sum},
     Command{"grow", 3, grow},         Command{"nodefrag", 1, nodefrag},
+    Command{"poison", 2, poison},
 };
 
 }  // namespace
@@ -246,7 +268,7 @@ int main(int argc, char** argv) {
     }
   }
   std::puts(
-      "usage: guest_tool store|verify|faults|map-sync|allocate|sum|grow|nodefrag …; see "
+      "usage: guest_tool store|verify|faults|map-sync|allocate|sum|grow|nodefrag|poison …; see "
       "tests/vm/guest_tool.cpp");
   return 2;
 }

@@ -6,7 +6,9 @@
 #include <csignal>
 #include <thread>
 
+#include "backing/touch.hpp"
 #include "support/child.hpp"
+#include "support/memory_region.hpp"
 #include "unit/backing/host_fixture.hpp"
 
 using namespace pmemfs;
@@ -53,6 +55,26 @@ TEST_CASE("touch: preallocated pages become written") {
   REQUIRE(f.host->touch(fd.get(), 0, kMiB).ok());
   REQUIRE(f.host->sync_file(fd.get()).ok());
   CHECK(all_data(f, fd.get(), kMiB));
+}
+
+// As when the file shrinks, or its medium fails, after the pages were asked for.
+TEST_CASE("touch: a page that is gone is an error and no death") {
+  constexpr std::size_t kPage = 4096;
+  void* const memory =
+      ::mmap(nullptr, 4 * kPage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(memory != MAP_FAILED);
+  auto* const begin = static_cast<std::byte*>(memory);
+  CHECK(backing::touch_mapping(begin, 4 * kPage));
+  test::lose_memory(begin + 2 * kPage, kPage);
+  CHECK(backing::touch_mapping(begin, 2 * kPage));
+  CHECK(backing::touch_mapping(begin, 2 * kPage + 1).code() == EIO);
+  test::lose_memory(begin + kPage, kPage);
+  test::ChildProcess control([&] {  // without the handler
+    std::signal(SIGBUS, SIG_DFL);
+    return backing::touch_mapping(begin, 4 * kPage).code();
+  });
+  CHECK(control.wait() == 256 + SIGBUS);
+  ::munmap(memory, 4 * kPage);
 }
 
 TEST_CASE("touch: only what overlaps the range, and never beyond the file") {
