@@ -101,4 +101,63 @@ TEST_CASE("growing a durable file shows no bytes of before it was cut") {
   }
 }
 
+namespace {
+
+// What read_in_place() shows, and in how many pieces.
+std::pair<std::string, std::size_t> in_place(CoreRig& rig, HandleId handle, std::uint64_t off,
+                                             std::size_t n) {
+  std::vector<std::byte> scratch(n);
+  std::pair<std::string, std::size_t> shown;
+  int calls = 0;
+  const Status done =
+      rig.fs().read_in_place(handle, off, scratch, [&](std::span<const iovec> pieces) {
+        ++calls;
+        shown.second = pieces.size();
+        for (const iovec& piece : pieces) {
+          shown.first.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
+        }
+      });
+  REQUIRE(done.ok());
+  REQUIRE(calls == 1);
+  return shown;
+}
+
+}  // namespace
+
+TEST_CASE("reading in place shows what reading copies: data, holes, reserved blocks, the end") {
+  for (const auto data : {CoreRig::Data::kExtents, CoreRig::Data::kBacking}) {
+    CoreRig rig(data);
+    const Created file = rig.create("file");
+    const HandleId handle = file.opened.handle;
+    rig.write(handle, 5000, std::string(3000, 'a'));
+    rig.write(handle, 300'000, std::string(9000, 'b'));
+    REQUIRE(rig.fs().fallocate(kRoot, handle, 0, 320'000, 5000).ok());
+    for (const std::uint64_t off :
+         {0U, 4999U, 7999U, 8000U, 305'000U, 319'999U, 324'999U, 325'000U}) {
+      INFO("from " << off);
+      CHECK(in_place(rig, handle, off, 400'000).first == rig.read_all(handle, off));
+    }
+    CHECK(in_place(rig, handle, 1U << 30U, 10).first.empty());
+    CHECK(in_place(rig, handle, 6000, 10) == std::pair(std::string(10, 'a'), std::size_t{1}));
+    rig.close(file);
+  }
+}
+
+TEST_CASE("reading in place copies what lies in very many pieces") {
+  CoreRig rig(CoreRig::Data::kExtents);
+  const Created file = rig.create("file");
+  const Created other = rig.create("other");
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    rig.write(file.opened.handle, i * 4096, std::string(4096, static_cast<char>('a' + i % 26)));
+    rig.write(other.opened.handle, i * 4096, std::string(4096, '-'));
+  }
+  const std::string whole = rig.read_all(file.opened.handle);
+  CHECK(in_place(rig, file.opened.handle, 0, 100 * 4096) == std::pair(whole, std::size_t{1}));
+  const auto some = in_place(rig, file.opened.handle, 0, 60 * 4096);
+  CHECK(some.first == whole.substr(0, 60 * 4096));
+  CHECK(some.second == 60);
+  rig.close(file);
+  rig.close(other);
+}
+
 }  // namespace pmemfs::test
