@@ -18,8 +18,8 @@ inline std::string pattern_of(std::uint64_t size, unsigned seed) {
 }
 
 inline const std::string& one() {
-  static const std::string text = pattern_of(kBlocks * kBlock, 1);
-  return text;
+  static const std::string kText = pattern_of(kBlocks * kBlock, 1);
+  return kText;
 }
 
 // A rig whose host tells where data lie, with two files whose blocks alternate.
