@@ -294,7 +294,10 @@ class Filesystem final {
   // there is room elsewhere; returns how many are. Regions with data in extents; EOPNOTSUPP, EROFS.
   Result<std::uint64_t> make_frames(std::uint64_t wanted);
   // Brings a file's data together; `ino` 0: every file's, each as far as it has more pieces than it
-  // needs. One file: ETXTBSY, EBUSY, EISDIR; of all, those are left behind.
+  // needs. One file: ETXTBSY, EBUSY, EISDIR, EINVAL (no regular one); of all, those are left
+  // behind. On directory regions a file moves whole, and only while nobody has it open or mapped;
+  // one that is being copied when the watch ends the work stays where it was. EOPNOTSUPP: the host
+  // does not tell where data lie.
   Result<Relocated> defrag(InodeNo ino, const RelocationWatch& watch);
   // Moves data out of bytes [off, off + len) of the region, widened to blocks, and gives nobody the
   // space there as long as the filesystem stays open. EOPNOTSUPP as make_frames, EINVAL.

@@ -53,7 +53,10 @@ inline constexpr std::uint64_t kSuperblockCopyBlock = kFrameSize / kBlockSize - 
 // Unknown compat bits: ignored. ro_compat: mounted read-only. incompat: refused.
 inline constexpr std::uint64_t kKnownCompat = 0;
 inline constexpr std::uint64_t kKnownRoCompat = 0;
-inline constexpr std::uint64_t kKnownIncompat = 0;
+// Some inode names the generation of its backing file (HostPlace). Set before the first does: a
+// reader that does not know takes that file for an orphan.
+inline constexpr std::uint64_t kIncompatHostPlace = 1U << 0U;
+inline constexpr std::uint64_t kKnownIncompat = kIncompatHostPlace;
 
 enum class RegionKind : std::uint32_t { kDirectory = 1, kFile = 2, kDevdax = 3 };
 
@@ -157,6 +160,12 @@ inline constexpr std::uint32_t kInodeInlineTarget = 1U << 4U;  // symlink target
 inline constexpr std::uint32_t kInlineExtents = 3;
 inline constexpr std::uint32_t kInlineTarget = 72;
 
+// Where a regular file's data lies on a directory region.
+struct HostPlace {
+  Le64 generation;  // in the name of the backing file, once it moved; 0: the inode's own
+  std::uint8_t reserved[64];
+};
+
 // Seconds are signed, stored as two's complement.
 struct Inode {
   Le64 ino;  // its own number
@@ -189,6 +198,7 @@ struct Inode {
   union {
     Extent extents[kInlineExtents];  // used while count ≠ 0
     char target[kInlineTarget];
+    HostPlace host;
   };
   std::uint8_t reserved[12];
   Le32 crc;
@@ -313,7 +323,7 @@ static_assert(offsetof(Superblock, device_alignment) == 288);
 static_assert(kOnMedia<LaneHeader, 64> && offsetof(LaneHeader, crc) == 60);
 static_assert(kOnMedia<LaneRecord, 16>);
 static_assert(kOnMedia<IndexBlock, kBlockSize> && offsetof(IndexBlock, child) == 64);
-static_assert(kOnMedia<Extent, 24>);
+static_assert(kOnMedia<Extent, 24> && kOnMedia<HostPlace, 72>);
 static_assert(kOnMedia<Inode, 256> && offsetof(Inode, crc) == 252);
 static_assert(offsetof(Inode, size) == 40 && offsetof(Inode, atime_sec) == 56);
 static_assert(offsetof(Inode, atime_nsec) == 88 && offsetof(Inode, host_atime_sec) == 104);

@@ -8,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "core/ahead.hpp"
+#include "core/gate.hpp"
 #include "core/quota.hpp"
 #include "store/store.hpp"
 
@@ -106,9 +107,32 @@ Status promise(Context& c, InodeRecord& inode, std::uint64_t size) {
 
 }  // namespace
 
+NewFile::~NewFile() {
+  if (made_) {
+    (void)c_.backing->unlink(name_);
+  }
+}
+
+Result<base::UniqueFd> NewFile::create(BackingName name) {
+  auto fd = c_.backing->create(name);
+  if (fd.code() == ENOSPC || fd.code() == EMFILE || fd.code() == ENFILE) {
+    c_.hooks.drop_all_idle_backing();
+    fd = c_.backing->create(name);
+  }
+  if (!fd) {
+    return fd.error();
+  }
+  name_ = name;
+  made_ = true;
+  return base::UniqueFd(*fd);
+}
+
 Result<File> open(Context& c, const Node& node, const InodeRecord& inode) {
   if (node.fd) {
     return File(node.fd.get());
+  }
+  if (node.moving != nullptr) {
+    node.moving->end();  // a move gives way
   }
   auto fd = c.backing->open(backing_name(inode));
   if (fd.code() == ENOENT) {

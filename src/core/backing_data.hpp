@@ -21,8 +21,27 @@ class File {
   int fd_;
 };
 
-// Opens the host file, or borrows the node's descriptor. A missing file is made anew (empty, with
-// the inode's times) when it was never synced, else EUCLEAN. Lock: shared.
+// A host file that an inode is to own: removed again unless the change that says so was committed.
+class NewFile {
+ public:
+  explicit NewFile(Context& c) : c_(c) {}
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile();
+
+  // Once. Empty, of a name that was never used.
+  Result<base::UniqueFd> create(BackingName name);
+  void keep() { made_ = false; }
+
+ private:
+  Context& c_;
+  BackingName name_;
+  bool made_ = false;
+};
+
+// Opens the host file, or borrows the node's descriptor. Ends a move of it that is under way. A
+// missing file is made anew (empty, with the inode's times) when it was never synced, else EUCLEAN.
+// Lock: shared.
 Result<File> open(Context& c, const Node& node, const InodeRecord& inode);
 
 // What the host says; a missing file that was never synced is empty. EUCLEAN: missing though

@@ -102,8 +102,15 @@ inline void set_flag(InodeRecord& i, std::uint32_t flag, bool on) {
 [[nodiscard]] inline bool is_durable(const InodeRecord& i) {
   return has_flag(i, format::kInodeDurable);
 }
+// Of a regular file on a directory region. A file whose data moved names another generation than
+// the one by which the kernel knows the inode.
 [[nodiscard]] inline BackingName backing_name(const InodeRecord& i) {
-  return {InodeNo(i.ino.load()), i.generation.load()};
+  const std::uint64_t moved = i.host.generation.load();
+  return {InodeNo(i.ino.load()), moved != 0 ? moved : i.generation.load()};
+}
+// Whether the host file of this name holds the inode's data.
+[[nodiscard]] inline bool owns(const InodeRecord& i, BackingName name) {
+  return is_regular(i) && backing_name(i) == name;
 }
 
 // One change with one inode in it.

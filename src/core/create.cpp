@@ -9,6 +9,7 @@
 
 #include "core/acl.hpp"
 #include "core/attributes.hpp"
+#include "core/backing_data.hpp"
 #include "core/directories.hpp"
 #include "core/files.hpp"
 #include "core/names.hpp"
@@ -33,29 +34,6 @@ struct Made {
   NodeRef node;
   InodeRecord inode{};
   bool inserted = false;  // the directory's index is ahead of the media until the commit
-};
-
-// Removes a host file again unless the inode that owns it was committed.
-class HostFileGuard {
- public:
-  explicit HostFileGuard(BackingDir* backing) : backing_(backing) {}
-  HostFileGuard(const HostFileGuard&) = delete;
-  HostFileGuard& operator=(const HostFileGuard&) = delete;
-  ~HostFileGuard() {
-    if (armed_) {
-      (void)backing_->unlink(name_);
-    }
-  }
-  void arm(BackingName name) {
-    name_ = name;
-    armed_ = true;
-  }
-  void disarm() { armed_ = false; }
-
- private:
-  BackingDir* backing_;
-  BackingName name_;
-  bool armed_ = false;
 };
 
 Result<std::optional<Acl>> default_acl(Context& c, const InodeRecord& dir) {
@@ -119,25 +97,17 @@ Status set_target(store::Change& change, InodeRecord& inode, std::string_view ta
 
 // The host file of a new regular file. Synced with its directory where the inode says so.
 Status make_host_file(Context& c, Node& node, InodeRecord& inode, bool synced,
-                      HostFileGuard& guard) {
+                      backing_data::NewFile& file) {
   const BackingName name = backing_name(inode);
-  auto fd = c.backing->create(name);
-  if (fd.code() == ENOSPC || fd.code() == EMFILE || fd.code() == ENFILE) {
-    c.hooks.drop_all_idle_backing();
-    fd = c.backing->create(name);
-  }
-  if (!fd) {
-    return fd.error();
-  }
-  guard.arm(name);
-  node.fd = base::UniqueFd(*fd);
+  PMEMFS_TRY(node.fd, file.create(name));
   if (!synced) {
     return {};
   }
+  const int fd = node.fd.get();
   if (is_durable(inode)) {
-    c.backing->set_nodefrag(*fd, true);
+    c.backing->set_nodefrag(fd, true);
   }
-  PMEMFS_CHECK(c.backing->sync_file(*fd));
+  PMEMFS_CHECK(c.backing->sync_file(fd));
   PMEMFS_CHECK(c.backing->sync_parent(name));
   set_flag(inode, format::kInodeSynced, true);
   return {};
@@ -166,7 +136,8 @@ Status link_in(store::Change& change, Node& dir, InodeRecord& dir_inode, const W
 
 // Fills `made.inode` and the change. Locks: the directory's and the new node's, exclusive.
 Status build(Context& c, store::Change& change, const Caller& caller, Node& dir,
-             InodeRecord& dir_inode, const Wanted& wanted, Made& made, HostFileGuard& guard) {
+             InodeRecord& dir_inode, const Wanted& wanted, Made& made,
+             backing_data::NewFile& file) {
   InodeRecord& inode = made.inode;
   PMEMFS_CHECK(inherit(c, change, caller, dir_inode, inode));
   inode.rdev.store(wanted.rdev);
@@ -176,7 +147,7 @@ Status build(Context& c, store::Change& change, const Caller& caller, Node& dir,
   const bool inherits = is_durable(dir_inode) && (is_regular(inode) || is_directory(inode));
   set_flag(inode, format::kInodeDurable, inherits);
   if (is_regular(inode) && c.has_backing()) {
-    PMEMFS_CHECK(make_host_file(c, *made.node, inode, wanted.synced || inherits, guard));
+    PMEMFS_CHECK(make_host_file(c, *made.node, inode, wanted.synced || inherits, file));
   }
   PMEMFS_CHECK(link_in(change, dir, dir_inode, wanted, made));
   change.put_inode(inode);
@@ -204,14 +175,14 @@ Result<Made> make(Context& c, const Caller& caller, InodeNo dir_ino, const Wante
       return found.error();
     }
   }
-  HostFileGuard guard(c.backing);
+  backing_data::NewFile file(c);
   store::Change change(*c.store);
   Made made;
   PMEMFS_TRY(made.inode, new_inode(c, change, caller, wanted.mode));
   made.node = c.nodes.get(InodeNo(made.inode.ino.load()));
   node_lock = std::unique_lock(made.node->lock);
   const std::size_t before = dir->directory->memory_bytes();
-  Status done = build(c, change, caller, *dir, dir_inode, wanted, made, guard);
+  Status done = build(c, change, caller, *dir, dir_inode, wanted, made, file);
   if (done) {
     done = change.commit();
   }
@@ -223,7 +194,7 @@ Result<Made> make(Context& c, const Caller& caller, InodeNo dir_ino, const Wante
     }
     return done.error();
   }
-  guard.disarm();
+  file.keep();
   index_changed(c, *dir, before);
   made.node->unlinked = wanted.name.empty();
   if (is_regular(made.inode) && c.has_backing() && !has_flag(made.inode, format::kInodeSynced)) {

@@ -229,7 +229,8 @@ Result<std::uint64_t> data_seek(Context& c, const Handle& handle, std::uint64_t 
                          : extent_data::seek(node, inode, off, whence);
 }
 
-// Copies between two host files in the kernel, when the destination promises nothing yet there.
+// Copies between two host files in the kernel. EXDEV when one of them is durable: hosts that can
+// share blocks between files do so here, and the next store to a shared block goes elsewhere.
 static Result<std::size_t> copy_on_host(Context& c, Node& from, std::uint64_t from_off, Node& to,
                                         std::uint64_t to_off, std::size_t len) {
   PMEMFS_TRY(const InodeRecord source, read_inode(c, from));
@@ -241,6 +242,9 @@ static Result<std::size_t> copy_on_host(Context& c, Node& from, std::uint64_t fr
   len = static_cast<std::size_t>(std::min<std::uint64_t>(len, size - from_off));
   if (is_durable(target) && to_off + len > target.durable_len.load()) {
     PMEMFS_CHECK(backing_data::resize(c, to, target, to_off + len));
+  }
+  if (is_durable(source) || is_durable(target)) {
+    return Error(EXDEV);
   }
   PMEMFS_TRY(const backing_data::File in, backing_data::open(c, from, source));
   PMEMFS_TRY(const backing_data::File out, backing_data::open(c, to, target));
@@ -283,14 +287,17 @@ Result<std::size_t> data_copy(Context& c, const Handle& from, std::uint64_t from
   if (!fits(from_off, len) || !fits(to_off, len)) {
     return Error(EFBIG);
   }
-  if (!c.has_backing()) {
-    return copy_through_memory(c, from, from_off, to, to_off, len);
+  if (c.has_backing()) {
+    LockSet locks;
+    locks.add(c.nodes.get(from.node->ino));
+    locks.add(c.nodes.get(to.node->ino));
+    locks.lock();
+    const auto copied = copy_on_host(c, *from.node, from_off, *to.node, to_off, len);
+    if (copied.code() != EXDEV) {
+      return copied;
+    }
   }
-  LockSet locks;
-  locks.add(c.nodes.get(from.node->ino));
-  locks.add(c.nodes.get(to.node->ino));
-  locks.lock();
-  return copy_on_host(c, *from.node, from_off, *to.node, to_off, len);
+  return copy_through_memory(c, from, from_off, to, to_off, len);
 }
 
 }  // namespace pmemfs::core

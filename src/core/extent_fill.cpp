@@ -42,7 +42,7 @@ Result<bool> fill_frame(Context& c, Node& node, InodeRecord& inode, std::uint64_
     return true;
   }
   const bool hole = !present.physical && present.count >= kFrameBlocks;
-  if (!hole && (pinned(inode) || !may_move(c, node, inode))) {
+  if (!hole && (pinned(inode) || !may_move(c, inode))) {
     return false;
   }
   InodeRecord changed = inode;

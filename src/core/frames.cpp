@@ -139,8 +139,11 @@ Result<std::vector<Mapping>> extents_of_file(Context& c, InodeNo ino, bool* dura
   const NodeRef node = c.nodes.get(ino);
   const std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
-  if (!is_regular(inode) || c.has_backing()) {
-    return Error(is_directory(inode) ? EISDIR : EOPNOTSUPP);
+  if (!is_regular(inode)) {
+    return Error(is_directory(inode) ? EISDIR : EINVAL);
+  }
+  if (c.has_backing()) {
+    return Error(EOPNOTSUPP);
   }
   *durable = pinned(inode);
   if (node->extents) {

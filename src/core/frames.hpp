@@ -13,8 +13,8 @@ namespace pmemfs::core {
 
 using extent_data::kFrameBlocks;
 
-// The extents of a regular file. ENOENT, EISDIR, EOPNOTSUPP (a device, or a region with backing
-// files). Loads no map into the node. No locks held.
+// The extents of a regular file. ENOENT, EISDIR, EINVAL (a device, say), EOPNOTSUPP (a region with
+// backing files). Loads no map into the node. No locks held.
 Result<std::vector<store::Mapping>> extents_of_file(Context& c, InodeNo ino, bool* durable);
 
 // Calls back for each regular file with data in extents, ascending. What it is told was true a

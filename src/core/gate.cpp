@@ -10,35 +10,52 @@ namespace {
 constexpr int kReleaseRetries = 200;
 constexpr std::chrono::milliseconds kReleasePause{1};
 
-// A lease on a fresh descriptor is granted only when nobody else has the file.
-Status take_and_drop_lease(Context& c, const InodeRecord& inode) {
-  auto opened = c.backing->open(backing_name(inode));
-  if (!opened) {
-    return opened.error();
+}  // namespace
+
+// Lock: shared. The node's own descriptor must be closed, or it would be the one in the way.
+Result<Lease> Lease::take_beside(Context& c, const Node& node, const InodeRecord& inode) {
+  if (node.moving != nullptr) {
+    return Error(EBUSY);
   }
-  const base::UniqueFd fd(*opened);
-  PMEMFS_CHECK(c.backing->take_lease(fd.get()));
-  const bool held = c.backing->lease_held(fd.get());
-  c.backing->drop_lease(fd.get());
-  return held ? Status() : Error(EBUSY);
+  PMEMFS_TRY(const int fd, c.backing->open(backing_name(inode)));
+  Lease lease(*c.backing, base::UniqueFd(fd));
+  PMEMFS_CHECK(c.backing->take_lease(fd));
+  return lease.held() ? Result<Lease>(std::move(lease)) : Error(EBUSY);
 }
 
-}  // namespace
+Result<Lease> Lease::take(Context& c, Node& node, const InodeRecord& inode) {
+  node.fd.reset();
+  PMEMFS_TRY(Lease lease, take_beside(c, node, inode));
+  node.maybe_stored = false;
+  node.proven = true;
+  return lease;
+}
+
+Lease::~Lease() {
+  if (fd_) {
+    end();
+  }
+}
+
+bool Lease::held() const {
+  return host_->lease_held(fd_.get());
+}
+
+void Lease::end() {
+  host_->drop_lease(fd_.get());
+}
 
 Status prove_unmapped(Context& c, Node& node, const InodeRecord& inode) {
   if (!c.has_backing()) {
     return node.opens == 0 ? Status() : Error(EBUSY);
   }
-  node.fd.reset();
-  Status proven = take_and_drop_lease(c, inode);
-  if (proven.code() == ENOENT) {
-    proven = {};
-  }
-  if (proven) {
+  const auto lease = Lease::take(c, node, inode);
+  if (lease.code() == ENOENT) {
     node.maybe_stored = false;
     node.proven = true;
+    return {};
   }
-  return proven;
+  return lease ? Status() : Status(lease.error());
 }
 
 bool pinned(const InodeRecord& inode) {
@@ -49,12 +66,12 @@ bool pinned(const InodeRecord& inode) {
 #endif
 }
 
-Status may_move(Context& c, Node& node, const InodeRecord& inode) {
+Status may_move(Context& c, const InodeRecord& inode) {
   if (pinned(inode)) {
     c.relocations_refused++;
     return Error(ETXTBSY);
   }
-  return c.has_backing() ? prove_unmapped(c, node, inode) : Status();
+  return {};
 }
 
 void wait_until_idle(Context& c, Node& node) {
@@ -79,7 +96,7 @@ bool proven_unmapped(Context& c, Node& node, const InodeRecord& inode) {
   if (node.opens != 0 || node.fd) {
     return false;
   }
-  if (!take_and_drop_lease(c, inode)) {
+  if (!Lease::take_beside(c, node, inode)) {
     return false;
   }
   node.maybe_stored = false;

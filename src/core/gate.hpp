@@ -11,13 +11,41 @@ namespace pmemfs::core {
 // own descriptor. Lock: exclusive. `wait_until_idle` ran before the lock was taken.
 Status prove_unmapped(Context& c, Node& node, const InodeRecord& inode);
 
+// The kernel's word that no other open file and no mapping of a backing file exists, through a
+// descriptor of our own: the only one through which its data may move then.
+class Lease {
+ public:
+  // EBUSY when somebody may have the file; ENOENT when there is none. Closes the node's own
+  // descriptor. Lock: exclusive. `wait_until_idle` ran before the lock was taken.
+  static Result<Lease> take(Context& c, Node& node, const InodeRecord& inode);
+  Lease(Lease&&) = default;
+  Lease& operator=(Lease&&) = delete;
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  ~Lease();
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  // False from the moment on at which anybody opened the file, or asked to.
+  [[nodiscard]] bool held() const;
+  // For one who must open the file: it ends at once, for good. From any thread that sees it.
+  void end();
+
+ private:
+  friend bool proven_unmapped(Context& c, Node& node, const InodeRecord& inode);
+  Lease(BackingDir& host, base::UniqueFd fd) : host_(&host), fd_(std::move(fd)) {}
+  static Result<Lease> take_beside(Context& c, const Node& node, const InodeRecord& inode);
+
+  BackingDir* host_;
+  base::UniqueFd fd_;
+};
+
 // Durable files are pinned: their data never moves. Every planner of moves asks this, too.
 [[nodiscard]] bool pinned(const InodeRecord& inode);
 
-// Before data is moved. ETXTBSY, and counted, when the file is pinned; EBUSY as prove_unmapped for
-// a file with a backing file. Extents have no direct mapping on the host: what the page cache maps
-// does not care where its blocks lie. Lock: exclusive.
-Status may_move(Context& c, Node& node, const InodeRecord& inode);
+// Before data is moved. ETXTBSY, and counted, when the file is pinned. Extents have no direct
+// mapping on the host: what the page cache maps does not care where its blocks lie. A backing file
+// moves under a Lease only. Lock: shared.
+Status may_move(Context& c, const InodeRecord& inode);
 
 // Lets the edge drop its cached registration, and waits a moment for RELEASE requests that lag
 // behind close(2). No locks held.

@@ -19,7 +19,7 @@ void mark_synced(Context& c, BackingName name) {
   const NodeRef node = c.nodes.get(name.ino);
   const std::unique_lock lock(node->lock);
   auto inode = read_inode(c, *node);
-  if (!inode || inode->generation.load() != name.gen || inode->nlink.load() == 0) {
+  if (!inode || !owns(*inode, name) || inode->nlink.load() == 0) {
     return;
   }
   if (has_flag(*inode, format::kInodeSynced)) {
@@ -29,7 +29,8 @@ void mark_synced(Context& c, BackingName name) {
   (void)commit_inode(c, *inode);
 }
 
-// The inode table knows this number as free or as another file's: nobody refers to the host file.
+// The inode table knows this number as free, as another file's, or as one whose data moved: nobody
+// refers to the host file.
 bool proven_freed(Context& c, BackingName name) {
   const NodeRef node = c.nodes.get(name.ino);
   const std::shared_lock lock(node->lock);
@@ -37,7 +38,7 @@ bool proven_freed(Context& c, BackingName name) {
   if (inode.code() == ENOENT) {
     return true;
   }
-  return inode.ok() && inode->generation.load() != name.gen;
+  return inode.ok() && !owns(*inode, name);
 }
 
 }  // namespace

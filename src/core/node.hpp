@@ -22,6 +22,8 @@
 
 namespace pmemfs::core {
 
+class Lease;
+
 // What the host has allocated beyond the end of a durable file that grows (core/ahead.hpp).
 struct Ahead {
   std::uint64_t end = 0;   // offset up to which it is ours to give back; 0: nothing is
@@ -53,6 +55,8 @@ struct Node {
   bool sync_on_release = false;  // truncated to 0 after it was synced
   Ahead ahead;
   base::UniqueFd fd;  // the backing file, while handles want it
+  // Held while its backing file moves (core/backing_move.hpp): who opens that ends it.
+  Lease* moving = nullptr;
   std::unique_ptr<store::ExtentMap> extents;
   std::unique_ptr<store::Directory> directory;
   std::atomic<std::uint32_t> used_at{0};  // tick of the last use of `directory`

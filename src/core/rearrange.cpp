@@ -5,6 +5,7 @@
 #include <shared_mutex>
 #include <vector>
 
+#include "core/backing_defrag.hpp"
 #include "core/frames.hpp"
 #include "core/relocate.hpp"
 #include "core/status.hpp"
@@ -195,10 +196,11 @@ Result<Relocated> defrag_all(Context& c, const RelocationWatch& watch) {
   return course.done;
 }
 
-Status check_region(const Context& c) {
-  if (c.has_backing()) {
-    return Error(EOPNOTSUPP);
-  }
+Result<Relocated> defrag_extents(Context& c, InodeNo ino, const RelocationWatch& watch) {
+  return ino ? defrag_one(c, ino, watch) : defrag_all(c, watch);
+}
+
+Status check_writable(const Context& c) {
   return c.read_only() ? Status(Error(EROFS)) : Status();
 }
 
@@ -218,8 +220,8 @@ void name_left(Context& c, std::vector<LeftBehind>& left) {
 }  // namespace
 
 Result<Relocated> defrag(Context& c, InodeNo ino, const RelocationWatch& watch) {
-  PMEMFS_CHECK(check_region(c));
-  auto result = ino ? defrag_one(c, ino, watch) : defrag_all(c, watch);
+  PMEMFS_CHECK(check_writable(c));
+  auto result = c.has_backing() ? defrag_backing(c, ino, watch) : defrag_extents(c, ino, watch);
   if (result) {
     name_left(c, result->left);
   }
@@ -228,7 +230,10 @@ Result<Relocated> defrag(Context& c, InodeNo ino, const RelocationWatch& watch) 
 
 Result<Relocated> evacuate(Context& c, std::uint64_t off, std::uint64_t len,
                            const RelocationWatch& watch) {
-  PMEMFS_CHECK(check_region(c));
+  if (c.has_backing()) {
+    return Error(EOPNOTSUPP);
+  }
+  PMEMFS_CHECK(check_writable(c));
   const std::uint64_t size = c.store->space().blocks * kBlock;
   if (len == 0 || off >= size || len > size - off) {
     return Error(EINVAL);

@@ -92,7 +92,7 @@ Result<std::uint64_t> relocate(Context& c, Node& node, BlockNo near, const Pick&
   if (pieces.empty()) {
     return std::uint64_t{0};
   }
-  PMEMFS_CHECK(may_move(c, node, inode));
+  PMEMFS_CHECK(may_move(c, inode));
   Edit edit(c, node);
   PMEMFS_TRY(const std::uint64_t moved, move_pieces(edit, inode, pieces, near));
   PMEMFS_CHECK(edit.commit(inode));

@@ -219,6 +219,14 @@ Result<std::uint64_t> Store::next_generation() {
   return mine;
 }
 
+Status Store::use_feature(std::uint64_t incompat) {
+  if ((impl_->superblock.get().incompat.load() & incompat) != 0) {
+    return {};
+  }
+  return impl_->superblock.update(
+      [incompat](Superblock& s) { s.incompat.store(s.incompat.load() | incompat); });
+}
+
 // --- Open and close ------------------------------------------------------------------------------
 
 namespace {

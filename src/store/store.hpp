@@ -108,6 +108,10 @@ class Store {
   // A generation never given out before. EROFS on a read-only region.
   Result<std::uint64_t> next_generation();
 
+  // Sets a bit of the superblock's incompat features, unless it is set, before the first change
+  // that a program which does not know it would misread. Durable when it returns. EROFS.
+  Status use_feature(std::uint64_t incompat);
+
   // Makes the filesystem larger, to `size` bytes rounded down to blocks; 0: as large as the region
   // is already. A region that is smaller grows with it, where it can. In steps: what was reached
   // before an error stays. Returns the size reached. EINVAL: not larger than it is; EFBIG, ENOSPC,

@@ -64,7 +64,7 @@ CommandLine ctl_command_line() {
       "  status    what the filesystem is, holds and does\n"
       "  durable   the files and directories marked mmap-durable\n"
       "  counters  FUSE requests since the mount by kind (of a mounted filesystem)\n"
-      "  defrag    brings the data of files together, of all below a directory (mounted, extents)\n"
+      "  defrag    brings the data of files together, of all below a directory (mounted)\n"
       "  evacuate  moves ordinary files' data out of a range (mounted, extents)\n"
       "  grow      makes the filesystem larger, to --size or all of its device (mounted, extents)\n"
       "  migrate   moves files and directories to another mounted pmemfs, but durable ones\n"

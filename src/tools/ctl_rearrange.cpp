@@ -43,14 +43,27 @@ Json ask(const Target& target, const Json& request) {
   return result;
 }
 
-std::string why_refused(int code) {
+std::string why_not_defragmented(int code) {
   switch (code) {
     case ETXTBSY:
       return "is durable: its data does not move";
     case EBUSY:
-      return "is in use or being evacuated already; try again later";
+      return "is open, mapped or moving already; try again later";
     case EOPNOTSUPP:
-      return "its data is not in extents of the region; the host filesystem's own tools lay it out";
+      return "the filesystem below the region does not tell where data lie: nothing to be gained";
+    case EINVAL:
+      return "is no regular file";
+    default:
+      return error_text(code);
+  }
+}
+
+std::string why_not_evacuated(int code) {
+  switch (code) {
+    case EBUSY:
+      return "is being evacuated already; try again later";
+    case EOPNOTSUPP:
+      return "its data is not in extents of the region: there is no range to empty";
     case EINVAL:
       return "the range is empty or reaches beyond the region";
     default:
@@ -93,7 +106,7 @@ int refusal(const Json& answer) {
 void defrag_named_file(const std::string& path, const struct stat& st, Sum& sum) {
   const Json answer = ask_defrag(target_of(path), st.st_ino);
   if (const int code = refusal(answer); code != 0) {
-    fail(kExitFailure, "{}: {}", path, why_refused(code));
+    fail(kExitFailure, "{}: {}", path, why_not_defragmented(code));
   }
   sum.add(answer);
 }
@@ -115,7 +128,7 @@ void defrag_tree(const std::string& path, const struct stat& top, Sum& sum) {
     }
     const Json answer = ask_defrag(target, st.st_ino);
     if (const int code = refusal(answer); code == EOPNOTSUPP) {
-      fail(kExitFailure, "{}: {}", path, why_refused(code));
+      fail(kExitFailure, "{}: {}", path, why_not_defragmented(code));
     } else if (code != 0) {
       sum.leave(entry->path().string(), st, code);
     } else {
@@ -134,7 +147,7 @@ Json defrag(const CtlOptions& options) {
     if (options.region) {
       const Json answer = ask_defrag(target_of(path), 0);
       if (const int code = refusal(answer); code != 0) {
-        fail(kExitFailure, "{}: {}", path, why_refused(code));
+        fail(kExitFailure, "{}: {}", path, why_not_defragmented(code));
       }
       sum.add(answer);
     } else if (::lstat(path.c_str(), &st) != 0) {
@@ -154,7 +167,7 @@ Json evacuate(const CtlOptions& options) {
       ask(target_of(path),
           {{"command", "evacuate"}, {"offset", options.offset}, {"length", options.length}});
   if (const int code = refusal(answer); code != 0) {
-    fail(kExitFailure, "{}: {}", path, why_refused(code));
+    fail(kExitFailure, "{}: {}", path, why_not_evacuated(code));
   }
   return answer;
 }

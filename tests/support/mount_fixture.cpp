@@ -181,7 +181,8 @@ Mount::Mount(MountSpec spec) : spec_(std::move(spec)) {
     throw std::runtime_error("cannot mount a tmpfs");
   }
   root_ = home_ + "/mnt";
-  region_ = device().empty() ? home_ + "/region" : device();
+  const std::string& below = spec_.region_below.empty() ? home_ : spec_.region_below;
+  region_ = device().empty() ? below + "/region" : device();
   if (!device().empty()) {
     drop_shared_mounts();  // there is one device
   }

@@ -36,6 +36,8 @@ struct MountSpec {
   std::string region_size = "64M";  // of a file region
   // Of a tmpfs of its own to build the region on; empty: /dev/shm itself.
   std::string host_size = {};
+  // A folder to build the region in; empty: beside the mount point.
+  std::string region_below = {};
 };
 
 struct ProgramResult {

@@ -258,12 +258,13 @@ Result<std::uint64_t> SimBackingDir::seek(int fd, std::uint64_t off, int whence)
   return static_cast<std::uint64_t>(found);
 }
 
-Result<std::vector<HostExtent>> SimBackingDir::extents(int /*fd*/, std::size_t most) {
+Result<std::vector<HostExtent>> SimBackingDir::extents(int fd, std::size_t most) {
   const std::lock_guard lock(mutex_);
-  if (!extents_) {
+  const File file = find(fd);
+  if (!extents_ && (!tells_extents_ || !file)) {
     return Error(EOPNOTSUPP);
   }
-  std::vector<HostExtent> first = *extents_;
+  std::vector<HostExtent> first = extents_ ? *extents_ : file->extents();
   first.resize(std::min(first.size(), most));
   return first;
 }
@@ -342,6 +343,7 @@ std::unique_ptr<SimBackingDir> SimBackingDir::crash(Chooser& chooser) {
   after->replaced_ = replaced_;
   after->foreign_ = foreign_;
   after->space_ = space_;
+  after->tells_extents_ = tells_extents_;
   return after;
 }
 
@@ -466,6 +468,11 @@ void SimBackingDir::replace_behind(BackingName name) {
   const std::lock_guard lock(mutex_);
   names_.erase(name);
   replaced_.insert(name);
+}
+
+void SimBackingDir::tell_extents() {
+  const std::lock_guard lock(mutex_);
+  tells_extents_ = true;
 }
 
 void SimBackingDir::set_extents(std::vector<HostExtent> extents) {

@@ -121,7 +121,10 @@ class SimBackingDir final : public BackingDir {
   void resize_behind(BackingName name, std::uint64_t size);
   // Something else than a file of ours has this name: EUCLEAN.
   void replace_behind(BackingName name);
-  // What extents() answers from now on, for every file. Before: EOPNOTSUPP, as on tmpfs.
+  // extents() tells where pages lie (SimFile::extents), as ext4 and xfs do. Before: EOPNOTSUPP, as
+  // on tmpfs.
+  void tell_extents();
+  // What extents() answers from now on, for every file.
   void set_extents(std::vector<HostExtent> extents);
   // Text that for_each reports as foreign.
   void add_foreign(std::string text);
@@ -164,6 +167,7 @@ class SimBackingDir final : public BackingDir {
   std::function<void(const HostCall&)> on_call_;
   HostSpace space_;
   bool read_only_ = false;
+  bool tells_extents_ = false;
 };
 
 }  // namespace pmemfs::test

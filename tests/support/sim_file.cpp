@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <system_error>
 
@@ -15,6 +16,11 @@ namespace {
 
 [[noreturn]] void give_up(const char* what) {
   throw std::system_error(errno, std::generic_category(), what);
+}
+
+std::uint64_t next_place() {
+  static std::atomic<std::uint64_t> next{1};
+  return next++;
 }
 
 struct stat stat_or_throw(int fd) {
@@ -50,6 +56,15 @@ Result<int> SimFile::open(bool read_only) const {
     return Error(errno);
   }
   return fd;
+}
+
+void SimFile::Page::become(Kind kind) {
+  now = kind;
+  if (kind == Kind::kHole) {
+    place = 0;
+  } else if (place == 0) {
+    place = next_place();
+  }
 }
 
 // What programs see; zeros beyond the end.
@@ -143,7 +158,7 @@ void SimFile::discard(std::uint64_t off, std::uint64_t len, Kind left) {
       page.overwrite->before = bytes;
       page.overwrite->discarded = true;
     }
-    page.now = left;
+    page.become(left);
   }
 }
 
@@ -167,7 +182,7 @@ Result<std::size_t> SimFile::write(std::uint64_t off, const void* src, std::size
   }
   const auto written = static_cast<std::size_t>(done);
   for (std::uint64_t number = off / kPage; number * kPage < off + written; ++number) {
-    pages_[number].now = Kind::kWritten;
+    pages_[number].become(Kind::kWritten);
   }
   note_size();
   return written;
@@ -231,8 +246,8 @@ Status SimFile::allocate(int mode, std::uint64_t off, std::uint64_t len) {
     return Error(errno);
   }
   for (std::uint64_t number = off / kPage; number * kPage < off + len; ++number) {
-    Kind& kind = pages_[number].now;
-    kind = kind == Kind::kHole ? Kind::kUnwritten : kind;
+    Page& page = pages_[number];
+    page.become(page.now == Kind::kHole ? Kind::kUnwritten : page.now);
   }
   note_size();
   return {};
@@ -243,7 +258,7 @@ Status SimFile::touch(std::uint64_t off, std::uint64_t len) {
     return Error(EINVAL);
   }
   for (std::uint64_t number = off / kPage; number * kPage < off + len; ++number) {
-    pages_[number].now = Kind::kWritten;
+    pages_[number].become(Kind::kWritten);
   }
   return {};
 }
@@ -264,7 +279,7 @@ void SimFile::adopt_mapped_stores() {
       const auto known = pages_.find(number);
       if ((known == pages_.end() || known->second.now != Kind::kWritten) &&
           read_page(number) != Bytes{}) {
-        pages_[number].now = Kind::kWritten;
+        pages_[number].become(Kind::kWritten);
       }
     }
     at = ::lseek(fd_.get(), end, SEEK_DATA);
@@ -282,8 +297,28 @@ void SimFile::sync() {
   synced_times_ = times();
 }
 
+std::vector<HostExtent> SimFile::extents() {
+  adopt_mapped_stores();
+  std::vector<HostExtent> runs;
+  for (const auto& [number, page] : pages_) {
+    if (page.now == Kind::kHole) {
+      continue;
+    }
+    const HostExtent one{number * kPage, kPage, page.place * kPage, true,
+                         page.now == Kind::kUnwritten};
+    HostExtent* last = runs.empty() ? nullptr : &runs.back();
+    if (last != nullptr && last->off + last->len == one.off &&
+        last->physical + last->len == one.physical && last->unwritten == one.unwritten) {
+      last->len += kPage;
+    } else {
+      runs.push_back(one);
+    }
+  }
+  return runs;
+}
+
 // One page of a file that is being put together after a crash.
-void SimFile::restore(std::uint64_t number, Kind kind, const Bytes& bytes) {
+void SimFile::restore(std::uint64_t number, const Page& page, Kind kind, const Bytes& bytes) {
   if (kind == Kind::kHole) {
     return;
   }
@@ -299,7 +334,9 @@ void SimFile::restore(std::uint64_t number, Kind kind, const Bytes& bytes) {
       ::pwrite(fd_.get(), bytes.data(), inside, static_cast<off_t>(off)) < 0) {
     give_up("pwrite to a memfd");
   }
-  pages_[number].now = kind;
+  Page& restored = pages_[number];
+  restored.place = page.place;
+  restored.become(kind);
 }
 
 std::shared_ptr<SimFile> SimFile::crash(Chooser& chooser) {
@@ -318,7 +355,7 @@ std::shared_ptr<SimFile> SimFile::crash(Chooser& chooser) {
     if (kind == Kind::kWritten) {
       bytes = newest ? read_page(number) : media_bytes(number, page);
     }
-    after->restore(number, kind, bytes);
+    after->restore(number, page, kind, bytes);
   }
   const Times newest_times = times();
   const bool keep_times = newest_times == synced_times_ || chooser.pick(2) == 1;

@@ -49,6 +49,11 @@ class SimFile {
   Status set_times(Timestamp atime, Timestamp mtime);
   void sync();
 
+  // Where its pages lie: each allocation takes the next places of one device that all files share,
+  // so what is written in turns alternates, and what one fallocate(2) makes lies together. A place
+  // is never used again.
+  [[nodiscard]] std::vector<HostExtent> extents();
+
   // The file as found after a crash, all of it on media.
   [[nodiscard]] std::shared_ptr<SimFile> crash(Chooser& chooser);
 
@@ -68,7 +73,10 @@ class SimFile {
   struct Page {
     Kind now = Kind::kHole;
     Kind media = Kind::kHole;
+    std::uint64_t place = 0;  // page of the device, 0: none
     std::unique_ptr<Overwrite> overwrite;
+
+    void become(Kind kind);
   };
   struct Times {
     Timestamp atime;
@@ -85,7 +93,7 @@ class SimFile {
   Status discard_range(int mode, std::uint64_t off, std::uint64_t len);
   void adopt_mapped_stores();
   void note_size();
-  void restore(std::uint64_t number, Kind kind, const Bytes& bytes);
+  void restore(std::uint64_t number, const Page& page, Kind kind, const Bytes& bytes);
 
   BackingName name_;
   base::UniqueFd fd_;

@@ -6,6 +6,7 @@
 #include "program_output.hpp"
 #include "support/extent_text.hpp"
 #include "support/mount_fixture.hpp"
+#include "support/temp_dir.hpp"
 
 using namespace pmemfs::test;
 using Json = nlohmann::json;
@@ -18,7 +19,12 @@ std::size_t pieces(const std::string& path) {
   return parse_extents(xattr_of(path, PMEMFS_XATTR_EXTENTS)).size();
 }
 
-// Files whose blocks alternate.
+bool lies_in_pieces(const std::string& path) {
+  const std::string text = xattr_of(path, PMEMFS_XATTR_EXTENTS);
+  return text.find(" at ") != std::string::npos && pieces(path) > 1;
+}
+
+// Files whose blocks alternate, also where the host allocates late.
 void interleave(const Mount& mount, const std::vector<std::string>& names) {
   std::vector<UniqueFd> files;
   for (const std::string& name : names) {
@@ -28,6 +34,7 @@ void interleave(const Mount& mount, const std::vector<std::string>& names) {
   for (std::size_t i = 0; i < kPieces; ++i) {
     for (const UniqueFd& file : files) {
       REQUIRE(::write(file.get(), pattern(4096, i).data(), 4096) == 4096);
+      REQUIRE(::fdatasync(file.get()) == 0);
     }
   }
 }
@@ -69,6 +76,44 @@ TEST_CASE("defrag: a file, a directory with a durable file in it, and everything
   CHECK(run_json({"defrag", "--region", mount.root()})["files_moved"] == 1);
   CHECK(pieces(mount / "three") == 1);
   CHECK(xattr_of(mount / "dir/durable", PMEMFS_XATTR_EXTENTS) == placed);
+}
+
+TEST_CASE("defrag: a directory region on a filesystem that tells where data lie") {
+  need_mounting();
+  const TempDir below;
+  const Mount mount(MountSpec{.kind = Kind::kDirectory, .region_below = below.path()});
+  interleave(mount, {"one", "two", "durable"});
+  NEED_OK(sys::setxattr(mount / "durable", PMEMFS_XATTR_DURABLE, "1"));
+  if (!lies_in_pieces(mount / "one") || !lies_in_pieces(mount / "durable")) {
+    PMEMFS_SKIP("needs a directory for temporary files that tells where blocks lie");
+  }
+  const std::string before = content_of(mount / "one");
+  const struct stat was = stat_of(mount / "one");
+  const std::string placed = xattr_of(mount / "durable", PMEMFS_XATTR_EXTENTS);
+  const UniqueFd looks(::open((mount / "one").c_str(), O_PATH | O_CLOEXEC));
+
+  const Json one = run_json({"defrag", mount / "one"});
+  CHECK(one["files_moved"] == 1);
+  CHECK(one["bytes_moved"] == kPieces * 4096);
+  CHECK(pieces(mount / "one") == 1);
+  CHECK(content_of(mount / "one") == before);
+  struct stat now {};
+  REQUIRE(::fstat(looks.get(), &now) == 0);  // who held the inode holds it still
+  CHECK(now.st_ino == was.st_ino);
+  CHECK(now.st_mtim.tv_nsec == was.st_mtim.tv_nsec);
+
+  const UniqueFd two = open_file(mount / "two", O_RDWR);
+  const std::string ctl = program("pmemfsctl");
+  check_refused({ctl, "defrag", mount / "two"}, 32, "is open, mapped");
+  check_refused({ctl, "defrag", mount / "durable"}, 32, "is durable");
+  const Json all = run_json({"defrag", "--region", mount.root()});
+  CHECK(all["files_moved"] == 0);
+  REQUIRE(all["left"].size() == 2);
+  CHECK(all["left"][0]["path"] == "/two");
+  CHECK(all["left"][0]["reason"] == "in use");
+  CHECK(all["left"][1]["path"] == "/durable");
+  CHECK(all["left"][1]["reason"] == "durable");
+  CHECK(xattr_of(mount / "durable", PMEMFS_XATTR_EXTENTS) == placed);
 }
 
 TEST_CASE("evacuate: ordinary files leave, durable ones are listed with their paths") {
@@ -130,4 +175,7 @@ TEST_CASE("what defrag and evacuate refuse, with one line each") {
   const Mount directory(MountSpec{Kind::kDirectory});
   check_refused({ctl, "evacuate", "--offset=0", "--length=1", directory.root()}, 32,
                 "not in extents");
+  make_file(directory / "file", "x");
+  check_refused({ctl, "defrag", directory / "file"}, 32, "does not tell where data lie");
+  check_refused({ctl, "defrag", "--region", directory.root()}, 32, "does not tell where data lie");
 }

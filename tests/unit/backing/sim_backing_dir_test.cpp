@@ -320,6 +320,30 @@ TEST_CASE("sim backing: leases see descriptors, mappings and others") {
   CHECK(dir.take_lease(again.get()).ok());
 }
 
+TEST_CASE("sim backing: pages lie on the device as they were allocated, after a crash too") {
+  SimBackingDir dir;
+  const UniqueFd fd = create_synced(dir, "x");
+  const UniqueFd neighbour(dir.create(kNeighbour).value());
+  CHECK(dir.extents(fd.get(), 9).code() == EOPNOTSUPP);
+  dir.tell_extents();
+  write(dir, neighbour, 0, "y");
+  write(dir, fd, kPage, std::string(2 * kPage, 'x'));
+  REQUIRE(dir.allocate(fd.get(), FALLOC_FL_KEEP_SIZE, 9 * kPage, kPage).ok());
+  const auto runs = dir.extents(fd.get(), 9).value();
+  REQUIRE(runs.size() == 3);
+  CHECK(runs[1].off == kPage);
+  CHECK(runs[1].len == 2 * kPage);
+  CHECK(runs[1].physical == runs[0].physical + 2 * kPage);
+  CHECK(runs[2].physical == runs[1].physical + 2 * kPage);
+  CHECK(runs[2].unwritten);
+  CHECK(dir.extents(fd.get(), 1).value().size() == 1);
+  REQUIRE(dir.sync_file(fd.get()).ok());
+  KeepNone none;
+  const auto after = dir.crash(none);
+  const UniqueFd again(after->open(kName).value());
+  CHECK(after->extents(again.get(), 9).value() == runs);
+}
+
 TEST_CASE("sim backing: others at work behind our back") {
   SimBackingDir dir;
   { const UniqueFd fd = create_synced(dir, "content"); }

@@ -247,6 +247,31 @@ TEST_CASE("clear is refused while a mapping may exist, though its daemon is dead
   CHECK(rig.set_durable("db", "0") == 0);
 }
 
+TEST_CASE("the host, which may share blocks, copies nothing from or to a durable file") {
+  CoreRig rig(CoreRig::Data::kBacking);
+  rig.put("durable", std::string(20'000, 'd'));
+  rig.put("ordinary", std::string(20'000, 'o'));
+  REQUIRE(rig.set_durable("durable") == 0);
+  const auto durable = rig.fs().open_file(rig.stat("durable").ino, O_RDWR, false);
+  const auto ordinary = rig.fs().open_file(rig.stat("ordinary").ino, O_RDWR, false);
+  REQUIRE((durable.ok() && ordinary.ok()));
+  const auto copy = [&](const Opened& from, const Opened& to, std::uint64_t to_off) {
+    const auto n = rig.fs().copy_range(from.handle, 0, to.handle, to_off, 9000);
+    REQUIRE(n.code() == 0);
+    CHECK(*n == 9000);
+  };
+  copy(*ordinary, *durable, 15'000);
+  copy(*durable, *ordinary, 0);
+  CHECK(rig.backing().count(HostOp::kCopy) == 0);
+  copy(*ordinary, *ordinary, 9000);
+  CHECK(rig.backing().count(HostOp::kCopy) == 1);
+  CHECK(rig.stat("durable").size == 24'000);
+  rig.fs().release(durable->handle);
+  rig.fs().release(ordinary->handle);
+  CHECK(rig.get("durable") == std::string(15'000, 'd') + std::string(9000, 'o'));
+  CHECK(rig.get("ordinary") == std::string(18'000, 'd') + std::string(2000, 'o'));
+}
+
 TEST_CASE("O_SYNC creation is synced before the reply") {
   const auto scenario = [](RandomChooser& chooser) {
     CoreRig rig(CoreRig::Data::kBacking);

@@ -78,10 +78,16 @@ class CoreRig {
     open();
   }
 
-  // The same on a region whose power went earlier, inside an operation (SimRegion::on_fence).
-  void restart_from(std::unique_ptr<SimRegion> region) {
+  // The same on what power left that went earlier, inside an operation (SimRegion::on_fence,
+  // SimBackingDir::on_call).
+  void restart_from(std::unique_ptr<SimRegion> region,
+                    std::unique_ptr<SimBackingDir> backing = nullptr) {
     fs_.reset();
     region_ = std::move(region);
+    if (backing) {
+      backing_ = std::move(backing);
+    }
+    other_ = nullptr;
     open();
   }
 
@@ -155,6 +161,17 @@ class CoreRig {
     REQUIRE(made.code() == 0);
     fs_->forget(made->ino, 1);
     return made->ino;
+  }
+  // The host files of an inode.
+  std::vector<BackingName> host_files(InodeNo ino) {
+    std::vector<BackingName> found;
+    const auto ours = [&](BackingName host) {
+      if (host.ino == ino) {
+        found.push_back(host);
+      }
+    };
+    REQUIRE(backing_->for_each(ours, [](const std::string&) {}).ok());
+    return found;
   }
   int set_durable(std::string_view name, std::string_view value = "1", const Caller& c = kRoot) {
     return fs_->setxattr(c, stat(name).ino, "user.pmemfs.mmap_durable", bytes(value), 0, false)

@@ -1,6 +1,6 @@
 // The central property: whatever happens, no byte of a durable file moves. Random operations,
 // compaction and power cuts; after each step the extents and the bytes of every durable file are as
-// they were.
+// they were, on directory regions its host file too.
 #pragma once
 
 #include <map>
@@ -13,7 +13,13 @@ namespace pmemfs::test {
 
 class PropertyRun {
  public:
-  explicit PropertyRun(std::uint64_t seed) : rng_(seed), rig_(CoreRig::Data::kExtents) {}
+  using Data = CoreRig::Data;
+
+  PropertyRun(std::uint64_t seed, Data data) : data_(data), rng_(seed), rig_(data) {
+    if (data_ == Data::kBacking) {
+      rig_.backing().tell_extents();
+    }
+  }
 
   // False when a durable file was found moved or changed.
   bool run(int steps) {
@@ -31,17 +37,19 @@ class PropertyRun {
   }
   [[nodiscard]] std::uint64_t durable_files() const { return durable_.size(); }
   [[nodiscard]] std::uint64_t frames_made() const { return frames_made_; }
+  [[nodiscard]] std::uint64_t files_moved() const { return files_moved_; }
   [[nodiscard]] int cuts() const { return cuts_; }
 
  private:
-  // What was promised: extents as text, one line for each run, and the bytes they held.
+  // What was promised: where the file lies, and its bytes.
   struct Promise {
-    std::vector<std::string> blocks;  // physical block of each file block
+    std::vector<std::string> blocks;  // as placement_of()
     std::string bytes;
   };
 
   std::uint64_t below(std::uint64_t n) { return rng_() % n; }
-  std::string name() { return "f" + std::to_string(below(40)); }
+  // Few files on a directory region, so that what is written in turns falls into pieces.
+  std::string name() { return "f" + std::to_string(below(data_ == Data::kBacking ? 4 : 40)); }
 
   void step() {
     switch (below(9)) {
@@ -66,8 +74,14 @@ class PropertyRun {
         compact();
         break;
       default:
-        REQUIRE(rig_.fs().defrag(InodeNo(), {}).ok());
+        defrag();
     }
+  }
+
+  void defrag() {
+    const auto moved = rig_.fs().defrag(InodeNo(), {});
+    REQUIRE(moved.ok());
+    files_moved_ += moved->files;
   }
 
   // The step may succeed, or find the region full.
@@ -132,6 +146,10 @@ class PropertyRun {
   }
 
   void compact() {
+    if (data_ == Data::kBacking) {
+      REQUIRE(rig_.fs().sync().ok());
+      return;
+    }
     const auto frames = rig_.fs().make_frames(1 + below(6));
     REQUIRE(frames.ok());
     frames_made_ += *frames;
@@ -141,21 +159,32 @@ class PropertyRun {
     auto countdown = static_cast<int>(below(40));
     RandomChooser chooser(rng_());
     std::unique_ptr<SimRegion> left;
-    rig_.region().on_fence([&](SimRegion& region) {
+    std::unique_ptr<SimBackingDir> host;
+    watch_steps([&] {
       if (countdown-- == 0) {
-        left = region.crash(chooser);
+        left = rig_.region().crash(chooser);
+        host = data_ == Data::kBacking ? rig_.backing().crash(chooser) : nullptr;
       }
     });
     const std::map<std::string, Promise> before = durable_;
     step();
-    rig_.region().on_fence({});
+    watch_steps({});
     if (!left) {
       return;
     }
     cuts_++;
     durable_ = before;  // what was promised before is what must be found
-    rig_.restart_from(std::move(left));
+    rig_.restart_from(std::move(left), std::move(host));
     adopt();
+  }
+
+  // Calls back at each fence and before each call of the host.
+  void watch_steps(const std::function<void()>& f) {
+    rig_.region().on_fence(f ? [f](SimRegion&) { f(); } : std::function<void(SimRegion&)>());
+    if (data_ == Data::kBacking) {
+      rig_.backing().on_call(f ? [f](const HostCall&) { f(); }
+                               : std::function<void(const HostCall&)>());
+    }
   }
 
   // What the step under way had made durable when the power went.
@@ -170,7 +199,7 @@ class PropertyRun {
 
   void promise(const std::string& file) {
     Promise& p = durable_[file];
-    Promise now{blocks_of(file), content_of(file)};
+    Promise now{placement_of(file), content_of(file)};
     if (extends(now, p)) {
       p = std::move(now);
     } else {
@@ -186,15 +215,23 @@ class PropertyRun {
 
   bool as_promised() {
     for (const auto& [file, p] : durable_) {
-      broken_ = broken_ || !rig_.exists(file) || !extends({blocks_of(file), content_of(file)}, p);
+      broken_ =
+          broken_ || !rig_.exists(file) || !extends({placement_of(file), content_of(file)}, p);
     }
     return !broken_;
   }
 
-  std::vector<std::string> blocks_of(const std::string& file) {
-    const auto text = rig_.fs().getxattr(rig_.stat(file).ino, "user.pmemfs.extents");
-    REQUIRE(text.ok());
+  // The host file's name, where there is one, then the place of each block.
+  std::vector<std::string> placement_of(const std::string& file) {
+    const InodeNo ino = rig_.stat(file).ino;
     std::vector<std::string> blocks;
+    if (data_ == Data::kBacking) {
+      for (const BackingName& host : rig_.host_files(ino)) {
+        blocks.push_back(std::to_string(host.ino.value) + "." + std::to_string(host.gen));
+      }
+    }
+    const auto text = rig_.fs().getxattr(ino, "user.pmemfs.extents");
+    REQUIRE(text.ok());
     for (const ExtentLine& line :
          parse_extents({reinterpret_cast<const char*>(text->data()), text->size()})) {
       for (std::uint64_t i = 0; i < line.length; i += 4096) {
@@ -219,10 +256,12 @@ class PropertyRun {
     return text;
   }
 
+  Data data_;
   std::mt19937_64 rng_;
   CoreRig rig_;
   std::map<std::string, Promise> durable_;
   std::uint64_t frames_made_ = 0;
+  std::uint64_t files_moved_ = 0;
   int cuts_ = 0;
   bool broken_ = false;
 };

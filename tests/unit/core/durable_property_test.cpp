@@ -3,23 +3,45 @@
 
 namespace pmemfs::test {
 
-TEST_CASE("no byte of a durable file moves, whatever happens") {
-  const std::uint64_t first = from_environment("PMEMFS_SEED", 1);
-  const auto steps = static_cast<int>(from_environment("PMEMFS_PROPERTY_STEPS", 100));
+namespace {
+
+struct Seen {
   std::uint64_t durable = 0;
   std::uint64_t frames = 0;
+  std::uint64_t moved = 0;
   int cuts = 0;
-  for (std::uint64_t seed = first; seed < first + 6; seed++) {
+};
+
+Seen run_all(CoreRig::Data data, std::uint64_t seeds) {
+  const std::uint64_t first = from_environment("PMEMFS_SEED", 1);
+  const auto steps = static_cast<int>(from_environment("PMEMFS_PROPERTY_STEPS", 100));
+  Seen seen;
+  for (std::uint64_t seed = first; seed < first + seeds; seed++) {
     INFO("PMEMFS_SEED=" << seed);
-    PropertyRun run(seed);
+    PropertyRun run(seed, data);
     CHECK(run.run(steps));
-    durable += run.durable_files();
-    frames += run.frames_made();
-    cuts += run.cuts();
+    seen.durable += run.durable_files();
+    seen.frames += run.frames_made();
+    seen.moved += run.files_moved();
+    seen.cuts += run.cuts();
   }
-  CHECK(durable > 5);
-  CHECK(frames > 5);
-  CHECK(cuts > 5);
+  return seen;
+}
+
+}  // namespace
+
+TEST_CASE("no byte of a durable file moves, whatever happens") {
+  const Seen seen = run_all(CoreRig::Data::kExtents, 6);
+  CHECK(seen.durable > 5);
+  CHECK(seen.frames > 5);
+  CHECK(seen.cuts > 5);
+}
+
+TEST_CASE("on directory regions neither, and its host file stays the same") {
+  const Seen seen = run_all(CoreRig::Data::kBacking, 4);
+  CHECK(seen.durable > 5);
+  CHECK(seen.moved > 5);
+  CHECK(seen.cuts > 5);
 }
 
 }  // namespace pmemfs::test

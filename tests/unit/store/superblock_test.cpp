@@ -210,6 +210,24 @@ TEST_CASE("close() can say that mappings live on") {
   CHECK(fs.store().mappings_suspected());
 }
 
+TEST_CASE("a feature bit is set in both copies, once") {
+  SimRegion region(kSize);
+  SmallFs::format(region);
+  SmallFs fs(region);
+  CHECK(fs.store().superblock().incompat.load() == 0);
+  REQUIRE(fs.store().use_feature(format::kIncompatHostPlace).ok());
+  const std::uint64_t update = fs.store().superblock().update.load();
+  REQUIRE(fs.store().use_feature(format::kIncompatHostPlace).ok());
+  CHECK(fs.store().superblock().update.load() == update);
+  for (const ByteOff place : {ByteOff(0), kCopy}) {
+    Superblock copy;
+    std::memcpy(&copy, region.data() + place.value, sizeof(copy));
+    CHECK(format::valid(copy));
+    CHECK(copy.incompat.load() == format::kIncompatHostPlace);
+  }
+  CHECK(read(region).code == 0);
+}
+
 TEST_CASE("no generation is given out twice, whatever crashes") {
   SimRegion region(kSize);
   SmallFs::format(region);
