@@ -46,7 +46,7 @@ bool allocated_beyond_end(Context& c, int fd) {
 // A daemon that died may have left handles that append without us, and a truncation would cut what
 // they do.
 bool nobody_appends(Context& c, Node& node, const InodeRecord& inode) {
-  return !c.store->mappings_suspected() || (node.opens == 0 && prove_unmapped(c, node, inode).ok());
+  return !c.store->mappings_suspected() || prove_unmapped(c, node, inode).ok();
 }
 
 }  // namespace

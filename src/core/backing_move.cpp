@@ -104,14 +104,10 @@ Status BackingMove::begin() {
     return Error(is_directory(inode) ? EISDIR : EINVAL);
   }
   PMEMFS_CHECK(may_move(c_, inode));
-  // The edge may be about to register the node's descriptor, so that must not be closed.
-  if (node_.opens != 0) {
-    return Error(EBUSY);
-  }
+  PMEMFS_TRY(Lease lease, Lease::take(c_, node_, inode));
   if (inode.nlink.load() == 0) {
     return Error(ENOENT);
   }
-  PMEMFS_TRY(Lease lease, Lease::take(c_, node_, inode));
   PMEMFS_TRY(old_, c_.backing->stat_fd(lease.fd()));
   old_name_ = backing_name(inode);
   lease_.emplace(std::move(lease));

@@ -23,7 +23,11 @@ Result<Lease> Lease::take_beside(Context& c, const Node& node, const InodeRecord
   return lease.held() ? Result<Lease>(std::move(lease)) : Error(EBUSY);
 }
 
+// The edge may be about to register the node's descriptor for an open handle.
 Result<Lease> Lease::take(Context& c, Node& node, const InodeRecord& inode) {
+  if (node.opens != 0) {
+    return Error(EBUSY);
+  }
   node.fd.reset();
   PMEMFS_TRY(Lease lease, take_beside(c, node, inode));
   node.maybe_stored = false;

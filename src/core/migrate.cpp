@@ -26,8 +26,8 @@ Status may_leave(Context& c, Node& node, const InodeRecord& inode) {
   if (!is_regular(inode)) {
     return {};
   }
-  PMEMFS_CHECK(may_move(c, node, inode));
-  return node.opens == 0 ? Status() : Status(Error(EBUSY));
+  PMEMFS_CHECK(may_move(c, inode));
+  return prove_unmapped(c, node, inode);
 }
 
 Result<FileStamp> stamp_now(Context& c, Node& node) {
