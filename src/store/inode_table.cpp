@@ -152,6 +152,7 @@ void InodeTable::walk_index(const TableVisitor& v, BlockNo block, std::uint32_t 
 }
 
 void InodeTable::walk(const TableVisitor& visitor) const {
+  const std::shared_lock lock(walking_);
   walk_index(visitor, root_, format::kIndexLevels - 1, 0);
 }
 
@@ -193,12 +194,23 @@ Status InodeTable::link(Store& store, std::uint64_t number, BlockNo chunk) {
   if (index.child[slot].load() != 0) {
     return Error(EUCLEAN);
   }
-  index.child[slot].store(below.value);
+  put_child(change, place, index, slot, below);
+  return commit(change);
+}
+
+// `index` is the copy of the block at `place`.
+void InodeTable::put_child(Change& change, Place place, IndexBlock& index, std::uint64_t slot,
+                           BlockNo child) {
+  index.child[slot].store(child.value);
   format::seal(index);
   const std::uint64_t at = offsetof(IndexBlock, child) + slot * sizeof(format::Le64);
   change.write(format::byte_off(place.block, at), &index.child[slot], sizeof(format::Le64));
   change.write(format::byte_off(place.block, offsetof(IndexBlock, crc)), &index.crc,
                sizeof(index.crc));
+}
+
+Status InodeTable::commit(Change& change) {
+  const std::unique_lock lock(walking_);
   return change.commit();
 }
 
@@ -225,6 +237,89 @@ Status InodeTable::extend(Store& store, InodeNumbers& numbers, std::uint64_t see
   const std::uint64_t skip = first == 0 ? 1 : 0;  // inode 0 does not exist
   numbers.add({first + skip, kInodesPerChunk - skip});
   return {};
+}
+
+// --- Moving --------------------------------------------------------------------------------------
+
+std::vector<InodeNo> InodeTable::chunks_in(BlockRun range) const {
+  std::vector<InodeNo> firsts;
+  TableVisitor visitor;
+  visitor.index = [](BlockNo) {
+    return true;
+  };
+  visitor.chunk = [&](std::uint64_t first, BlockNo chunk) {
+    if (chunk_run(chunk).overlaps(range)) {
+      firsts.emplace_back(first);
+    }
+  };
+  visitor.damaged = [](std::uint64_t, std::uint64_t) {
+  };
+  walk(visitor);
+  return firsts;
+}
+
+Result<std::uint64_t> InodeTable::move_chunk(Store& store, InodeNo first) {
+  const std::lock_guard lock(mutex_);
+  PMEMFS_TRY(const Place place, lowest(first.value));
+  PMEMFS_TRY(IndexBlock index, read_index(place.block, place.level));
+  const std::uint64_t slot = slot_of(first.value, place.level);
+  const BlockRun old = chunk_run(BlockNo(index.child[slot].load()));
+  if (place.level != 0 || !layout_.usable(old)) {
+    return Error(EUCLEAN);
+  }
+  Change change(store);
+  AllocationHint hint;
+  hint.whole = true;
+  PMEMFS_TRY(const BlockRun to, change.allocate(old.count, hint));
+  change.write_fresh(format::byte_off(to.start), region_.data() + format::byte_off(old.start).value,
+                     old.count * format::kBlockSize);
+  put_child(change, place, index, slot, to.start);
+  change.release(old);
+  PMEMFS_CHECK(commit(change));
+  const std::uint64_t number = first.value / kInodesPerChunk;
+  if (Segment* segment = segments_[number / kIndexFanout].load(std::memory_order_relaxed)) {
+    segment->chunk[number % kIndexFanout].store(to.start.value, std::memory_order_release);
+  }
+  return old.count;
+}
+
+// Below `place`, which is an index block.
+Result<InodeTable::Pointer> InodeTable::index_block_in(Place place, BlockRun range) const {
+  if (place.level == 0) {
+    return Pointer{};
+  }
+  PMEMFS_TRY(const IndexBlock index, read_index(place.block, place.level));
+  for (std::uint64_t slot = 0; slot < kIndexFanout; ++slot) {
+    const BlockNo child(index.child[slot].load());
+    if (!child) {
+      continue;
+    }
+    if (range.contains(child)) {
+      return Pointer{place, slot, child};
+    }
+    PMEMFS_TRY(const Pointer found, index_block_in({child, place.level - 1}, range));
+    if (found.to) {
+      return found;
+    }
+  }
+  return Pointer{};
+}
+
+Result<std::uint64_t> InodeTable::move_index(Store& store, BlockRun range) {
+  const std::lock_guard lock(mutex_);
+  PMEMFS_TRY(const Pointer found, index_block_in({root_, format::kIndexLevels - 1}, range));
+  if (!found.to) {
+    return std::uint64_t{0};
+  }
+  PMEMFS_TRY(const IndexBlock moved, read_index(found.to, found.place.level - 1));
+  PMEMFS_TRY(IndexBlock index, read_index(found.place.block, found.place.level));
+  Change change(store);
+  PMEMFS_TRY(const BlockRun to, change.allocate(1));
+  change.write_fresh(format::byte_off(to.start), &moved, sizeof(moved));
+  put_child(change, found.place, index, found.slot, to.start);
+  change.release({found.to, 1});
+  PMEMFS_CHECK(commit(change));
+  return std::uint64_t{1};
 }
 
 }  // namespace pmemfs::store
