@@ -32,6 +32,8 @@ class PropertyRun {
   [[nodiscard]] std::uint64_t durable_files() const { return durable_.size(); }
   [[nodiscard]] std::uint64_t frames_made() const { return frames_made_; }
   [[nodiscard]] int cuts() const { return cuts_; }
+  [[nodiscard]] int evacuated() const { return evacuated_; }
+  [[nodiscard]] int shrunk() const { return shrunk_; }
 
  private:
   // What was promised: extents as text, one line for each run, and the bytes they held.
@@ -40,11 +42,15 @@ class PropertyRun {
     std::string bytes;
   };
 
+  static constexpr std::uint64_t kMostEvacuated = 1U << 20U;
+  static constexpr std::uint64_t kSmallest = 16U << 20U;
+  static constexpr std::uint64_t kLargest = 44U << 20U;
+
   std::uint64_t below(std::uint64_t n) { return rng_() % n; }
   std::string name() { return "f" + std::to_string(below(40)); }
 
   void step() {
-    switch (below(9)) {
+    switch (below(11)) {
       case 0:
       case 1:
       case 2:
@@ -64,6 +70,12 @@ class PropertyRun {
         break;
       case 7:
         compact();
+        break;
+      case 8:
+        evacuate_somewhere();
+        break;
+      case 9:
+        change_size();
         break;
       default:
         REQUIRE(rig_.fs().defrag(InodeNo(), {}).ok());
@@ -137,6 +149,28 @@ class PropertyRun {
     frames_made_ += *frames;
   }
 
+  // Overlaps with what is evacuated already are refused; a restart ends those.
+  void evacuate_somewhere() {
+    const std::uint64_t size = rig_.fs().status().region_bytes;
+    const std::uint64_t off = below(size);
+    const auto done = rig_.fs().evacuate(off, 1 + below(std::min(size - off, kMostEvacuated)), {});
+    CHECK((done.ok() || done.code() == EBUSY));
+    evacuated_ += done ? 1 : 0;
+  }
+
+  void change_size() {
+    const std::uint64_t size = rig_.fs().status().region_bytes;
+    const std::uint64_t other = (kSmallest + below(kLargest - kSmallest)) / 4096 * 4096;
+    if (other > size) {
+      CHECK(rig_.fs().grow(other).ok());
+      return;
+    }
+    const auto done = rig_.fs().shrink_region(other, {});
+    CHECK((done.ok() || done.code() == EINVAL || done.code() == ENOSPC));
+    CHECK((!done || done->left.empty() == (rig_.fs().status().region_bytes == other)));
+    shrunk_ += done && done->left.empty() ? 1 : 0;
+  }
+
   void cut_power_within_a_step() {
     auto countdown = static_cast<int>(below(40));
     RandomChooser chooser(rng_());
@@ -155,6 +189,7 @@ class PropertyRun {
     cuts_++;
     durable_ = before;  // what was promised before is what must be found
     rig_.restart_from(std::move(left));
+    CHECK(rig_.report().damaged_structures == 0);
     adopt();
   }
 
@@ -224,6 +259,8 @@ class PropertyRun {
   std::map<std::string, Promise> durable_;
   std::uint64_t frames_made_ = 0;
   int cuts_ = 0;
+  int evacuated_ = 0;
+  int shrunk_ = 0;
   bool broken_ = false;
 };
 
