@@ -49,6 +49,9 @@ void DaemonControl::start() {
   server_.add("grow", guarded([this](const Json& request, const control::Progress& /*progress*/) {
                 return grow(request);
               }));
+  server_.add("shrink", guarded([this](const Json& request, const control::Progress& progress) {
+                return shrink(request, progress);
+              }));
   server_.add("evacuate", guarded([this](const Json& request, const control::Progress& progress) {
                 return evacuate(request, progress);
               }));
@@ -112,12 +115,12 @@ Json DaemonControl::reset_counters() {
   return last;
 }
 
-// Says how far it is ten times a second at most.
+// Says how far it is ten times a second at most, and looks each time whether somebody listens.
 RelocationWatch DaemonControl::watch(const control::Progress& progress) const {
   using Clock = std::chrono::steady_clock;
   return [this, progress, next = Clock::now()](std::uint64_t moved, std::uint64_t total) mutable {
     if (Clock::now() < next) {
-      return !ending_;
+      return progress(nullptr) && !ending_;
     }
     next = Clock::now() + std::chrono::milliseconds(100);
     return progress({{"moved", moved}, {"total", total}}) && !ending_;
@@ -139,6 +142,18 @@ Json DaemonControl::grow(const Json& request) {
     return {{"refused", size.code()}};
   }
   return {{"region_bytes", *size}};
+}
+
+Json DaemonControl::shrink(const Json& request, const control::Progress& progress) {
+  Filesystem& filesystem = region_.filesystem();
+  const auto done =
+      filesystem.shrink_region(request.at("size").get<std::uint64_t>(), watch(progress));
+  if (!done) {
+    return {{"refused", done.code()}};
+  }
+  Json report = relocated_report(*done);
+  report["region_bytes"] = filesystem.status().region_bytes;
+  return report;
 }
 
 Json DaemonControl::evacuate(const Json& request, const control::Progress& progress) {

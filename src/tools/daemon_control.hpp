@@ -38,6 +38,7 @@ class DaemonControl {
   // Moves data, with progress; ends early when nobody listens any more or the mount comes down.
   control::Json defrag(const control::Json& request, const control::Progress& progress);
   control::Json grow(const control::Json& request);
+  control::Json shrink(const control::Json& request, const control::Progress& progress);
   control::Json evacuate(const control::Json& request, const control::Progress& progress);
   [[nodiscard]] RelocationWatch watch(const control::Progress& progress) const;
   // The command wrapped so that it is not run while or after the filesystem closes.
