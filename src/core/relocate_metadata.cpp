@@ -1,13 +1,12 @@
 #include "core/relocate_metadata.hpp"
 
-#include <chrono>
-#include <thread>
-#include <vector>
+#include <algorithm>
+#include <functional>
+#include <mutex>
 
 #include "core/directories.hpp"
 #include "core/extent_edit.hpp"
 #include "store/blob.hpp"
-#include "store/inode_numbers.hpp"
 #include "store/inode_table.hpp"
 #include "store/xattr.hpp"
 
@@ -16,9 +15,6 @@ namespace pmemfs::core {
 namespace {
 
 using store::Mapping;
-
-constexpr int kLockAttempts = 1000;
-constexpr std::chrono::milliseconds kLockPause{1};
 
 InodeNo number_of(const InodeRecord& inode) {
   return InodeNo(inode.ino.load());
@@ -100,67 +96,6 @@ Result<std::uint64_t> move_xattrs(Context& c, InodeRecord& inode, BlockRun range
   return moved;
 }
 
-// The numbers of a chunk that are free are not given out.
-class Withheld {
- public:
-  Withheld(Context& c, InodeNo first) : numbers_(c.store->numbers()) {
-    numbers_.withhold({first.value, format::kInodesPerChunk});
-  }
-  Withheld(const Withheld&) = delete;
-  Withheld& operator=(const Withheld&) = delete;
-  ~Withheld() { numbers_.let_go(); }
-
- private:
-  store::InodeNumbers& numbers_;
-};
-
-// The locks of all inodes of a chunk. Those in use in ascending order, as everybody waits for them.
-// Who makes a file waits for the lock of a free one while it holds the directory's: those are
-// tried. A number that was free is not taken by others meanwhile, so one that is in use stays free
-// after.
-class ChunkLocks {
- public:
-  ChunkLocks(Context& c, InodeNo first) : c_(c), withheld_(c, first) {
-    const std::uint64_t end = first.value + format::kInodesPerChunk;
-    for (std::uint64_t ino = std::max<std::uint64_t>(first.value, 1); ino < end; ++ino) {
-      nodes_.push_back(c.nodes.get(InodeNo(ino)));
-    }
-  }
-  bool lock() {
-    for (int i = 0; i < kLockAttempts; ++i) {
-      if (lock_once()) {
-        return true;
-      }
-      locks_.clear();
-      std::this_thread::sleep_for(kLockPause);
-    }
-    return false;
-  }
-
- private:
-  bool lock_once() {
-    std::vector<Node*> free;
-    for (const NodeRef& node : nodes_) {
-      if (c_.store->inode(node->ino).code() == ENOENT) {
-        free.push_back(node.get());
-      } else {
-        locks_.emplace_back(node->lock);
-      }
-    }
-    for (Node* node : free) {
-      if (!locks_.emplace_back(node->lock, std::try_to_lock)) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  Context& c_;
-  Withheld withheld_;  // goes last
-  std::vector<NodeRef> nodes_;
-  std::vector<std::unique_lock<std::shared_mutex>> locks_;  // go first
-};
-
 }  // namespace
 
 Result<std::uint64_t> metadata_in(Context& c, const Node& node, const InodeRecord& inode,
@@ -200,11 +135,12 @@ Result<std::uint64_t> relocate_metadata_out_of(Context& c, Node& node, BlockRun 
 }
 
 Result<std::uint64_t> relocate_chunk(Context& c, InodeNo first) {
-  ChunkLocks locks(c, first);
-  if (!locks.lock()) {
-    return Error(EBUSY);
-  }
-  return c.store->table().move_chunk(*c.store, first);
+  return c.store->table().move_chunk(*c.store, first,
+                                     [&c](InodeNo ino, const std::function<void()>& work) {
+                                       const NodeRef node = c.nodes.get(ino);
+                                       const std::unique_lock lock(node->lock);
+                                       work();
+                                     });
 }
 
 }  // namespace pmemfs::core

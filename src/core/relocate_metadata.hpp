@@ -18,8 +18,8 @@ Result<std::uint64_t> metadata_in(Context& c, const Node& node, const InodeRecor
 Result<std::uint64_t> relocate_metadata_out_of(Context& c, Node& node, BlockRun range);
 
 // Moves the chunk of the inode table that begins with inode `first`; returns how many blocks.
-// ENOSPC; EBUSY when somebody who makes a file was in the way for long; EUCLEAN. One caller at a
-// time (Context::compaction). No locks held: takes those of all inodes of the chunk.
+// ENOSPC, EUCLEAN. One caller at a time (Context::compaction). No locks held: takes those of the
+// inodes of the chunk, one after the other.
 Result<std::uint64_t> relocate_chunk(Context& c, InodeNo first);
 
 }  // namespace pmemfs::core

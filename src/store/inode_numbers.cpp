@@ -23,10 +23,6 @@ void merge_into(std::map<std::uint64_t, std::uint64_t>& runs, InodeRun run) {
   runs.emplace_hint(next, run.start, run.count);
 }
 
-bool within(InodeRun range, std::uint64_t number) {
-  return number >= range.start && number - range.start < range.count;
-}
-
 }  // namespace
 
 void InodeNumbers::add(InodeRun run) {
@@ -45,14 +41,6 @@ void InodeNumbers::spill() {
 
 void InodeNumbers::put(std::uint64_t number) {
   const std::lock_guard lock(mutex_);
-  put_locked(number);
-}
-
-void InodeNumbers::put_locked(std::uint64_t number) {
-  if (within(apart_, number)) {
-    withheld_.push_back(number);
-    return;
-  }
   if (recent_.size() >= kRecent) {
     spill();
   }
@@ -84,53 +72,11 @@ std::optional<std::uint64_t> InodeNumbers::take() {
   return start;
 }
 
-void InodeNumbers::withhold(InodeRun range) {
-  const std::lock_guard lock(mutex_);
-  apart_ = range;
-  const std::vector<std::uint64_t> recent = std::move(recent_);
-  recent_.clear();
-  for (const std::uint64_t number : recent) {
-    put_locked(number);
-  }
-  auto run = runs_.upper_bound(range.start);
-  run = run == runs_.begin() ? run : std::prev(run);
-  const std::uint64_t range_end = range.start + range.count;
-  while (run != runs_.end() && run->first < range_end) {
-    const std::uint64_t start = run->first;
-    const std::uint64_t end = start + run->second;
-    if (end <= range.start) {
-      ++run;
-      continue;
-    }
-    run = runs_.erase(run);
-    if (start < range.start) {
-      runs_.emplace(start, range.start - start);
-    }
-    if (end > range_end) {
-      runs_.emplace(range_end, end - range_end);
-    }
-    for (std::uint64_t n = std::max(start, range.start); n < std::min(end, range_end); ++n) {
-      withheld_.push_back(n);
-    }
-  }
-}
-
-void InodeNumbers::let_go() {
-  const std::lock_guard lock(mutex_);
-  apart_ = {};
-  for (const std::uint64_t number : withheld_) {
-    merge_into(runs_, {number, 1});
-  }
-  withheld_.clear();
-}
-
 std::vector<InodeRun> InodeNumbers::runs() const {
   const std::lock_guard lock(mutex_);
   std::map<std::uint64_t, std::uint64_t> all = runs_;
-  for (const auto* numbers : {&recent_, &withheld_}) {
-    for (const std::uint64_t number : *numbers) {
-      merge_into(all, {number, 1});
-    }
+  for (const std::uint64_t number : recent_) {
+    merge_into(all, {number, 1});
   }
   std::vector<InodeRun> result;
   result.reserve(all.size());

@@ -24,24 +24,16 @@ class InodeNumbers {
   void put(std::uint64_t number);  // one number
   std::optional<std::uint64_t> take();
 
-  // Sets a range apart: its free numbers, and those put back later, are not taken until let_go().
-  // One range at a time.
-  void withhold(InodeRun range);
-  void let_go();
-
   [[nodiscard]] std::vector<InodeRun> runs() const;  // ascending
 
  private:
   static constexpr std::size_t kRecent = 512;
 
   void spill();
-  void put_locked(std::uint64_t number);
 
   mutable std::mutex mutex_;
   std::vector<std::uint64_t> recent_;            // at most kRecent, the last freed at the back
   std::map<std::uint64_t, std::uint64_t> runs_;  // start → count
-  InodeRun apart_;                               // the range of withhold()
-  std::vector<std::uint64_t> withheld_;
 };
 
 }  // namespace pmemfs::store

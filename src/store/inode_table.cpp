@@ -32,6 +32,22 @@ constexpr std::uint64_t slot_of(std::uint64_t ino, std::uint32_t level) {
   return ino / span_of(level) % kIndexFanout;
 }
 
+// A chunk that moves: its number, and the block that it goes to, none when none moves.
+struct Moving {
+  std::uint64_t number = 0;
+  BlockNo to;
+};
+constexpr unsigned kToBits = 40;
+static_assert(format::kMaxRegionSize / format::kBlockSize <= 1ULL << kToBits);
+static_assert(kMaxChunks <= 1ULL << (64 - kToBits));
+
+std::uint64_t pack(Moving m) {
+  return m.number << kToBits | m.to.value;
+}
+Moving unpack(std::uint64_t word) {
+  return {word >> kToBits, BlockNo(word & ((1ULL << kToBits) - 1))};
+}
+
 BlockRun chunk_run(BlockNo chunk) {
   return {chunk, format::kChunkBlocks};
 }
@@ -258,7 +274,56 @@ std::vector<InodeNo> InodeTable::chunks_in(BlockRun range) const {
   return firsts;
 }
 
-Result<std::uint64_t> InodeTable::move_chunk(Store& store, InodeNo first) {
+std::optional<ByteOff> InodeTable::second_place(InodeNo ino) const {
+  const Moving now = unpack(moving_.load(std::memory_order_acquire));
+  if (!now.to || ino.value / kInodesPerChunk != now.number) {
+    return std::nullopt;
+  }
+  return format::byte_off(now.to, ino.value % kInodesPerChunk * sizeof(format::Inode));
+}
+
+// While the chunk moves, changes of its inodes go to both places. Each slot is copied once under
+// its inode's lock, so that both places agree from then on; then the index turns to the new one.
+// Who has found a slot in the old place before that holds the inode's lock: once each lock was had
+// again, nobody has, no lane of the journal names the old place, and it is free.
+Result<std::uint64_t> InodeTable::move_chunk(Store& store, InodeNo first,
+                                             const WithLock& with_lock) {
+  const auto for_each_slot = [&](const std::function<void(InodeNo, std::uint64_t)>& work) {
+    for (std::uint64_t i = first.value == 0 ? 1 : 0; i < kInodesPerChunk; ++i) {
+      const InodeNo ino(first.value + i);
+      with_lock(ino, [&] { work(ino, i * sizeof(format::Inode)); });
+    }
+  };
+  Change space(store);
+  AllocationHint hint;
+  hint.whole = true;
+  PMEMFS_TRY(const BlockRun to, space.allocate(format::kChunkBlocks, hint));
+  space.region().stream_zeros(format::byte_off(to.start), to.count * format::kBlockSize);
+  space.region().fence();
+  moving_.store(pack({first.value / kInodesPerChunk, to.start}), std::memory_order_release);
+  int fault = 0;
+  for_each_slot([&](InodeNo ino, std::uint64_t inside) {
+    const auto from = locate(ino);
+    fault = from ? fault : from.code();
+    if (from) {
+      space.region().stream(format::byte_off(to.start, inside), region_.data() + from->value,
+                            sizeof(format::Inode));
+      space.region().fence();
+    }
+  });
+  const Result<BlockRun> old = fault == 0 ? turn_to(store, first, to.start) : Error(fault);
+  if (!old) {
+    moving_.store(0, std::memory_order_release);
+  }
+  for_each_slot([](InodeNo, std::uint64_t) {});
+  moving_.store(0, std::memory_order_release);
+  PMEMFS_CHECK(old);  // `space` takes the new place back
+  space.release(*old);
+  PMEMFS_CHECK(space.commit());
+  return to.count;
+}
+
+Result<BlockRun> InodeTable::turn_to(Store& store, InodeNo first, BlockNo to) {
   const std::lock_guard lock(mutex_);
   PMEMFS_TRY(const Place place, lowest(first.value));
   PMEMFS_TRY(IndexBlock index, read_index(place.block, place.level));
@@ -268,19 +333,13 @@ Result<std::uint64_t> InodeTable::move_chunk(Store& store, InodeNo first) {
     return Error(EUCLEAN);
   }
   Change change(store);
-  AllocationHint hint;
-  hint.whole = true;
-  PMEMFS_TRY(const BlockRun to, change.allocate(old.count, hint));
-  change.write_fresh(format::byte_off(to.start), region_.data() + format::byte_off(old.start).value,
-                     old.count * format::kBlockSize);
-  put_child(change, place, index, slot, to.start);
-  change.release(old);
+  put_child(change, place, index, slot, to);
   PMEMFS_CHECK(commit(change));
   const std::uint64_t number = first.value / kInodesPerChunk;
   if (Segment* segment = segments_[number / kIndexFanout].load(std::memory_order_relaxed)) {
-    segment->chunk[number % kIndexFanout].store(to.start.value, std::memory_order_release);
+    segment->chunk[number % kIndexFanout].store(to.value, std::memory_order_release);
   }
-  return old.count;
+  return old;
 }
 
 // Below `place`, which is an index block.

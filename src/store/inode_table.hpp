@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <vector>
 
@@ -59,10 +60,15 @@ class InodeTable {
 
   // The first inode of each chunk that touches `range`, ascending.
   [[nodiscard]] std::vector<InodeNo> chunks_in(BlockRun range) const;
+  // Runs `work` under the exclusive lock of the inode, in use or not.
+  using WithLock = std::function<void(InodeNo ino, const std::function<void()>& work)>;
   // Moves the chunk that begins with inode `first` to free blocks, in a transaction of its own.
-  // Returns how many. The caller holds the locks of all its inodes, the free ones included. ENOSPC:
-  // it wants kChunkBlocks in a row; EROFS, EUCLEAN.
-  Result<std::uint64_t> move_chunk(Store& store, InodeNo first);
+  // Returns how many. One caller at a time, without locks. ENOSPC: it wants kChunkBlocks in a row;
+  // EROFS, EUCLEAN.
+  Result<std::uint64_t> move_chunk(Store& store, InodeNo first, const WithLock& with_lock);
+  // Where else the slot of `ino` is to be written while its chunk moves; asked after locate(),
+  // under the inode's lock.
+  [[nodiscard]] std::optional<ByteOff> second_place(InodeNo ino) const;
   // Moves one index block out of `range`, in a transaction of its own; the root stays. Returns how
   // many moved: 0 when none is left there. ENOSPC, EROFS, EUCLEAN.
   Result<std::uint64_t> move_index(Store& store, BlockRun range);
@@ -92,6 +98,8 @@ class InodeTable {
   Result<Pointer> index_block_in(Place place, BlockRun range) const;
   static void put_child(Change& change, Place place, format::IndexBlock& index, std::uint64_t slot,
                         BlockNo child);
+  // The chunk from now on is the one at `to`. Returns where it was.
+  Result<BlockRun> turn_to(Store& store, InodeNo first, BlockNo to);
   // The pointers of the table on media change: not while walk() reads them.
   Status commit(Change& change);
   Result<Segment*> load_segment(std::uint64_t number) const;
@@ -107,8 +115,10 @@ class InodeTable {
   const format::Layout& layout_;
   BlockNo root_;
   std::atomic<std::uint64_t> limit_{0};
-  mutable std::mutex mutex_;                // loading segments; extending; moving
-  mutable std::shared_mutex walking_;       // shared: walk(); after mutex_
+  mutable std::mutex mutex_;           // loading segments; extending; moving
+  mutable std::shared_mutex walking_;  // shared: walk(); after mutex_
+  // Which chunk moves, and where to (Moving), in one word so that they are never read apart.
+  std::atomic<std::uint64_t> moving_{0};
   std::unique_ptr<Slot[], Free> segments_;  // one for each possible lowest index block
 };
 

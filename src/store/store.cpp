@@ -79,9 +79,6 @@ Allocator& Store::blocks() {
 InodeTable& Store::table() {
   return impl_->table;
 }
-InodeNumbers& Store::numbers() {
-  return impl_->numbers;
-}
 bool Store::sound() const {
   return impl_->trusted;
 }

@@ -55,7 +55,6 @@ Result<format::Superblock> read_superblock(const Region& region, SuperblockFault
 
 class Allocator;
 class Change;
-class InodeNumbers;
 class InodeTable;
 
 // Thread-safe. Reading and changing a given inode, directory or extent map is ordered by the
@@ -115,10 +114,9 @@ class Store {
   // open() found no damage: all that is in use has an owner who can be found.
   [[nodiscard]] bool sound() const;
 
-  // For those who move what there is: free space and free numbers, parts of which they set apart,
-  // and the inode table.
+  // For those who move what there is: free space, parts of which they set apart, and the inode
+  // table.
   [[nodiscard]] Allocator& blocks();
-  [[nodiscard]] InodeNumbers& numbers();
   [[nodiscard]] InodeTable& table();
 
   // Sum of durable_len of all inodes; kept true by Change::put_inode and free_inode.

@@ -238,29 +238,6 @@ TEST_CASE("what is freed in a held range in any order is merged") {
   CHECK_FALSE(allocator.add({BlockNo(999), 200}));
 }
 
-TEST_CASE("withheld inode numbers are not taken, and come back") {
-  InodeNumbers numbers;
-  numbers.add({10, 300});
-  CHECK(numbers.take() == 10U);  // and some after it are at hand
-  numbers.withhold({20, 100});
-  std::set<std::uint64_t> taken;
-  while (const auto number = numbers.take()) {
-    taken.insert(*number);
-  }
-  CHECK(taken.size() == 299 - 100);
-  CHECK(std::none_of(taken.begin(), taken.end(), [](auto n) { return n >= 20 && n < 120; }));
-  numbers.put(11);
-  CHECK(numbers.take() == 11U);
-  CHECK(numbers.runs() == std::vector<store::InodeRun>{{20, 100}});
-  numbers.let_go();
-  CHECK(numbers.take() == 20U);
-  numbers.withhold({0, 256});
-  numbers.put(20);
-  CHECK_FALSE(numbers.take());
-  numbers.let_go();
-  CHECK(numbers.runs() == std::vector<store::InodeRun>{{20, 100}});
-}
-
 TEST_CASE("inode numbers come lowest first, the last freed before them") {
   InodeNumbers numbers;
   numbers.add({10, 1000});
