@@ -87,6 +87,11 @@ class CountingRegion final : public Region {
     }
     return grown;
   }
+  Status shrink(std::uint64_t new_size) override {
+    const Status shrunk = below_.shrink(new_size);
+    set_extent(base_, below_.size());
+    return shrunk;
+  }
 
   Counts counts;
 

@@ -197,8 +197,9 @@ struct FileStamp {
 struct Relocated {
   std::uint64_t files = 0;  // of which something moved
   std::uint64_t bytes = 0;
-  std::uint64_t metadata_left = 0;  // bytes in the range that belong to no file's data
-  bool finished = true;             // false: the watch ended it
+  std::uint64_t metadata_moved = 0;  // bytes of structures: directories, xattrs, inodes, …
+  std::uint64_t metadata_left = 0;   // bytes in the range that belong to no file's data
+  bool finished = true;              // false: the watch ended it
   std::vector<LeftBehind> left;
 };
 
@@ -299,8 +300,10 @@ class Filesystem final {
   // one that is being copied when the watch ends the work stays where it was. EOPNOTSUPP: the host
   // does not tell where data lie.
   Result<Relocated> defrag(InodeNo ino, const RelocationWatch& watch);
-  // Moves data out of bytes [off, off + len) of the region, widened to blocks, and gives nobody the
-  // space there as long as the filesystem stays open. EOPNOTSUPP as make_frames, EINVAL.
+  // Moves everything out of bytes [off, off + len) of the region, widened to blocks, and gives
+  // nobody the space there as long as the filesystem stays open; asked for the same range again it
+  // goes on. When the watch ended it, the range is anybody's again. EOPNOTSUPP as make_frames,
+  // EINVAL, EBUSY: overlaps an evacuated range.
   Result<Relocated> evacuate(std::uint64_t off, std::uint64_t len, const RelocationWatch& watch);
   // For moving a file, or what else is no directory, to another filesystem: it is copied between
   // these two, which both ask the gate. The first: the stamp to copy under; EISDIR. ETXTBSY: it is
@@ -311,6 +314,13 @@ class Filesystem final {
   Status unlink_moved(InodeNo dir, std::string_view name, const FileStamp& stamp);
   // As store::Store::grow, for regions with data in extents.
   Result<std::uint64_t> grow(std::uint64_t size);
+  // Empties what lies beyond `size` bytes and makes the filesystem that small, and its file, if it
+  // lies in one. The size is as it was when something is `left`, as durable files are (then nothing
+  // moved), or it is not `finished`. Of the size that the filesystem has: cuts a file that is
+  // longer, as a crash in the middle leaves it. EINVAL: larger than that, below 16 MiB, no multiple
+  // of 4096; ENOSPC: what is there does not fit in the rest; EUCLEAN: damage was found at mount;
+  // EBUSY, EROFS, EOPNOTSUPP as make_frames.
+  Result<Relocated> shrink_region(std::uint64_t size, const RelocationWatch& watch);
   // Gives memory back: directory indexes, idle descriptors.
   void shrink();
 

@@ -41,7 +41,7 @@ class Region {
   Region& operator=(const Region&) = delete;
   virtual ~Region() = default;
 
-  // The first byte; valid and unmoved for the life of the object, growth included.
+  // The first byte; unmoved for the life of the object, growth included.
   [[nodiscard]] const std::byte* data() const { return data_; }
   // Bytes; a multiple of 4096.
   [[nodiscard]] std::uint64_t size() const { return __atomic_load_n(&size_, __ATOMIC_ACQUIRE); }
@@ -92,6 +92,12 @@ class Region {
   // as zeros and are persistent when it returns. EOPNOTSUPP where the region cannot grow, ENOSPC
   // where the host has no room; nothing changed then. One caller at a time.
   virtual Status grow(std::uint64_t new_size) = 0;
+
+  // Gives up what lies from `new_size` (a multiple of 4096, smaller than size()) on; nobody uses it
+  // any more, and touching it is a crash. EOPNOTSUPP where the region has the size it has; else
+  // what the host said: it may keep the bytes then, and this object has given them up all the same.
+  // grow() may follow. Not while grow() runs.
+  virtual Status shrink(std::uint64_t new_size) = 0;
 
  protected:
   // Of a region that knows of media errors: what counts them, and which bytes they took.

@@ -32,6 +32,10 @@ struct BlockRun {
 
   [[nodiscard]] constexpr bool empty() const { return count == 0; }
   [[nodiscard]] constexpr BlockNo end() const { return BlockNo(start.value + count); }
+  [[nodiscard]] constexpr bool contains(BlockNo b) const { return b >= start && b < end(); }
+  [[nodiscard]] constexpr bool overlaps(const BlockRun& o) const {
+    return start < o.end() && o.start < end();
+  }
   constexpr bool operator==(const BlockRun&) const = default;
 };
 

@@ -5,8 +5,6 @@
 
 namespace pmemfs::core {
 
-namespace {
-
 Status load_index(Context& c, Node& node, const InodeRecord& dir) {
   if (!node.directory) {
     PMEMFS_TRY(node.directory, store::Directory::load(*c.store, dir));
@@ -18,8 +16,6 @@ Status load_index(Context& c, Node& node, const InodeRecord& dir) {
   node.used_at.store(tick, std::memory_order_relaxed);
   return {};
 }
-
-}  // namespace
 
 Result<InodeRecord> open_directory(Context& c, Node& node) {
   PMEMFS_TRY(const InodeRecord dir, read_inode(c, node));

@@ -11,6 +11,9 @@ namespace pmemfs::core {
 // Lock: exclusive.
 Result<InodeRecord> open_directory(Context& c, Node& node);
 
+// Loads the index when it is not in DRAM, of a removed directory too. Lock: exclusive.
+Status load_index(Context& c, Node& node, const InodeRecord& dir);
+
 // Holds the lock shared, the index loaded.
 Result<std::shared_lock<std::shared_mutex>> lock_directory(Context& c, Node& node);
 

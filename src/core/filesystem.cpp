@@ -12,6 +12,7 @@
 #include "core/data.hpp"
 #include "core/directories.hpp"
 #include "core/durable.hpp"
+#include "core/evacuate.hpp"
 #include "core/files.hpp"
 #include "core/frames.hpp"
 #include "core/maintenance.hpp"
@@ -220,7 +221,9 @@ Status Filesystem::fsync(HandleId handle, bool data_only) {
 // Names are durable when the operation that made them returned; the host files that this
 // directory's entries lead to are not a matter of the directory.
 Status Filesystem::fsync_dir(InodeNo dir) {
-  return impl_->context.store->inode(dir).ok() ? Status() : Status(Error(ENOENT));
+  const core::NodeRef node = impl_->context.nodes.get(dir);
+  const std::shared_lock lock(node->lock);
+  return core::read_inode(impl_->context, *node).ok() ? Status() : Status(Error(ENOENT));
 }
 Status Filesystem::fallocate(const Caller& /*c*/, HandleId handle, int mode, std::uint64_t off,
                              std::uint64_t len) {
@@ -289,6 +292,9 @@ Result<FileStamp> Filesystem::stamp_to_move(InodeNo ino) {
 }
 Status Filesystem::unlink_moved(InodeNo dir, std::string_view name, const FileStamp& stamp) {
   return core::unlink_moved(impl_->context, dir, name, stamp);
+}
+Result<Relocated> Filesystem::shrink_region(std::uint64_t size, const RelocationWatch& watch) {
+  return core::shrink_region(impl_->context, size, watch);
 }
 Result<std::uint64_t> Filesystem::grow(std::uint64_t size) {
   if (impl_->context.has_backing()) {

@@ -25,7 +25,8 @@ std::vector<InodeNo> regular_files(Context& c) {
           files.emplace_back(inode.ino.load());
         }
       },
-      [](InodeNo) {});
+      // One that was being written at the time, perhaps.
+      [&files](InodeNo ino) { files.push_back(ino); });
   return files;
 }
 

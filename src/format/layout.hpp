@@ -16,7 +16,8 @@ namespace pmemfs::format {
 // enumerations have known values. Independent of the crc: a crc proves who wrote it, not sense.
 [[nodiscard]] bool well_formed(const Superblock& s);
 
-// Tells which blocks metadata and data may use. Thread-safe; the region may grow meanwhile.
+// Tells which blocks metadata and data may use. Thread-safe; the region may grow and shrink
+// meanwhile.
 class Layout {
  public:
   // `s` must be well_formed().
@@ -28,7 +29,7 @@ class Layout {
   [[nodiscard]] bool usable(BlockNo block) const { return usable(BlockRun{block, 1}); }
 
   [[nodiscard]] std::uint64_t blocks() const { return blocks_.load(std::memory_order_acquire); }
-  void grown(std::uint64_t blocks) { blocks_.store(blocks, std::memory_order_release); }
+  void resized(std::uint64_t blocks) { blocks_.store(blocks, std::memory_order_release); }
 
   // The first block that may be usable: everything before it is fixed.
   [[nodiscard]] std::uint64_t first() const { return first_; }

@@ -88,9 +88,14 @@ Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
   const int code = errno;
   // The kernel may have dropped the reservation before it failed: without it others could be mapped
   // here.
-  (void)::mmap(base_ + from, to - from, PROT_NONE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  (void)unmap_range(from, to);
   return Error(code);
+}
+
+// The addresses stay reserved.
+bool MappedRegion::unmap_range(std::uint64_t from, std::uint64_t to) const {
+  return ::mmap(base_ + from, to - from, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
 std::uint64_t MappedRegion::address_alignment() const {
@@ -212,6 +217,23 @@ Status MappedRegion::grow(std::uint64_t new_size) {
   }
   watch_.grow(new_size);
   set_extent(base_, new_size);
+  return {};
+}
+
+Status MappedRegion::shrink(std::uint64_t new_size) {
+  assert(new_size > 0 && new_size < size() && new_size % format::kBlockSize == 0);
+  if (options_.read_only) {
+    return Error(EROFS);
+  }
+  if (!options_.growable) {
+    return Error(EOPNOTSUPP);
+  }
+  const std::uint64_t old_size = size();
+  set_extent(base_, new_size);
+  if (!unmap_range(new_size, old_size) || ::ftruncate(fd_, static_cast<off_t>(new_size)) != 0 ||
+      ::fsync(fd_) != 0) {
+    return Error(errno);
+  }
   return {};
 }
 

@@ -55,6 +55,9 @@ class MappedRegion final : public Region {
   // the process dies in the middle the file may be longer than it was, by bytes that read as zeros.
   Status grow(std::uint64_t new_size) override;
 
+  // EROFS and EOPNOTSUPP as grow(). The addresses are inaccessible, and reserved for growth.
+  Status shrink(std::uint64_t new_size) override;
+
  private:
   MappedRegion(int fd, const MapOptions& options) : fd_(fd), options_(options) {}
 
@@ -62,6 +65,7 @@ class MappedRegion final : public Region {
   void note_if_lost(ByteOff off, std::uint64_t n) const;
   Status reserve(std::uint64_t size);
   Status map_range(std::uint64_t from, std::uint64_t to);
+  [[nodiscard]] bool unmap_range(std::uint64_t from, std::uint64_t to) const;
   Status copy_stretch(std::uint64_t start);
   // What is replaced at once where the medium fails: no mapping is split finer.
   [[nodiscard]] std::uint64_t loss_unit() const;

@@ -25,6 +25,19 @@ BlockRun aligned_part(std::uint64_t start, std::uint64_t count, std::uint64_t al
   return {BlockNo(first), start + count - first};
 }
 
+// How many blocks of `range` are in the runs.
+std::uint64_t blocks_in(const std::map<std::uint64_t, std::uint64_t>& runs, BlockRun range) {
+  std::uint64_t n = 0;
+  auto run = runs.upper_bound(range.start.value);
+  run = run == runs.begin() ? run : std::prev(run);
+  for (; run != runs.end() && run->first < range.end().value; ++run) {
+    const std::uint64_t from = std::max(run->first, range.start.value);
+    const std::uint64_t to = std::min(run->first + run->second, range.end().value);
+    n += to > from ? to - from : 0;
+  }
+  return n;
+}
+
 }  // namespace
 
 void Allocator::insert_run(std::uint64_t start, std::uint64_t count) {
@@ -98,14 +111,29 @@ void Allocator::add_trusted(BlockRun run) {
   }
 }
 
-bool Allocator::set_aside(Hold& hold, BlockRun run) {
-  const auto overlaps = [run](const BlockRun& other) {
-    return other.start < run.end() && run.start < other.end();
-  };
-  if (std::any_of(hold.free.begin(), hold.free.end(), overlaps)) {
+// Adds a run to those of a hold. False when part of it is there.
+bool Allocator::merge_into(ByStart& runs, BlockRun run) {
+  const auto next = runs.lower_bound(run.start.value);
+  const auto prev = next == runs.begin() ? runs.end() : std::prev(next);
+  const bool before = prev != runs.end() && prev->first + prev->second >= run.start.value;
+  if ((next != runs.end() && next->first < run.end().value) ||
+      (before && prev->first + prev->second > run.start.value)) {
     return false;
   }
-  hold.free.push_back(run);
+  const auto merged = before ? prev : runs.emplace_hint(next, run.start.value, 0);
+  merged->second += run.count;
+  if (next != runs.end() && next->first == run.end().value) {
+    merged->second += next->second;
+    runs.erase(next);
+  }
+  return true;
+}
+
+bool Allocator::set_aside(Hold& hold, BlockRun run) {
+  if (!merge_into(hold.free, run)) {
+    return false;
+  }
+  hold.count += run.count;
   return true;
 }
 
@@ -170,6 +198,40 @@ bool Allocator::hold(BlockRun range) {
   if (after != holds_.begin() && std::prev(after)->second.end > range.start.value) {
     return false;
   }
+  begin_hold(range);
+  return true;
+}
+
+std::vector<BlockRun> Allocator::hold_rest(BlockRun range) {
+  const std::lock_guard lock(mutex_);
+  std::vector<BlockRun> gaps;
+  std::uint64_t at = range.start.value;
+  const auto add_gap = [&](std::uint64_t end) {
+    if (end > at) {
+      gaps.push_back({BlockNo(at), end - at});
+    }
+  };
+  for (const auto& [start, hold] : holds_) {
+    if (start >= range.end().value) {
+      break;
+    }
+    add_gap(start);
+    at = std::max(at, hold.end);
+  }
+  add_gap(range.end().value);
+  for (const BlockRun& gap : gaps) {
+    begin_hold(gap);
+  }
+  return gaps;
+}
+
+bool Allocator::is_held(BlockRun range) const {
+  const std::lock_guard lock(mutex_);
+  const auto hold = holds_.find(range.start.value);
+  return hold != holds_.end() && hold->second.end == range.end().value;
+}
+
+void Allocator::begin_hold(BlockRun range) {
   Hold& hold = holds_[range.start.value];
   hold.end = range.end().value;
   for (auto run = first_overlap(range.start.value); run != by_start_.end() && run->first < hold.end;
@@ -177,16 +239,15 @@ bool Allocator::hold(BlockRun range) {
     const std::uint64_t from = std::max(run->first, range.start.value);
     const BlockRun piece{BlockNo(from), std::min(run->first + run->second, hold.end) - from};
     carve(run, piece);
-    hold.free.push_back(piece);
+    set_aside(hold, piece);
   }
-  return true;
 }
 
 void Allocator::end_hold(std::map<std::uint64_t, Hold>::iterator hold) {
-  const std::vector<BlockRun> free = std::move(hold->second.free);
+  const ByStart free = std::move(hold->second.free);
   holds_.erase(hold);
-  for (const BlockRun& run : free) {
-    add_around_holds(run);
+  for (const auto& [start, count] : free) {
+    add_around_holds({BlockNo(start), count});
   }
 }
 
@@ -207,17 +268,33 @@ void Allocator::let_go_all() {
 bool Allocator::take_held(BlockRun range) {
   const std::lock_guard lock(mutex_);
   const auto hold = holds_.find(range.start.value);
-  if (hold == holds_.end()) {
-    return false;
-  }
-  std::uint64_t free = 0;
-  for (const BlockRun& run : hold->second.free) {
-    free += run.count;
-  }
-  if (free != range.count) {
+  if (hold == holds_.end() || hold->second.count != range.count) {
     return false;
   }
   holds_.erase(hold);
+  return true;
+}
+
+bool Allocator::cut_off(BlockRun range) {
+  const std::lock_guard lock(mutex_);
+  if (held_free_in(range) != range.count) {
+    return false;
+  }
+  holds_.erase(holds_.lower_bound(range.start.value), holds_.end());
+  if (holds_.empty() || holds_.rbegin()->second.end <= range.start.value) {
+    return true;
+  }
+  Hold& last = holds_.rbegin()->second;  // the part of it before the cut stays held
+  last.end = range.start.value;
+  last.free.erase(last.free.lower_bound(last.end), last.free.end());
+  if (!last.free.empty()) {
+    auto& [start, count] = *last.free.rbegin();
+    count = std::min(count, last.end - start);
+  }
+  last.count = 0;
+  for (const auto& [start, count] : last.free) {
+    last.count += count;
+  }
   return true;
 }
 
@@ -299,20 +376,14 @@ std::uint64_t Allocator::free_blocks() const {
 
 std::uint64_t Allocator::free_in(BlockRun range) const {
   const std::lock_guard lock(mutex_);
+  return blocks_in(by_start_, range) + held_free_in(range);
+}
+
+std::uint64_t Allocator::held_free_in(BlockRun range) const {
   std::uint64_t n = 0;
-  const auto count = [&](std::uint64_t start, std::uint64_t end) {
-    const std::uint64_t from = std::max(start, range.start.value);
-    const std::uint64_t to = std::min(end, range.end().value);
-    n += to > from ? to - from : 0;
-  };
-  auto run = by_start_.upper_bound(range.start.value);
-  run = run == by_start_.begin() ? run : std::prev(run);
-  for (; run != by_start_.end() && run->first < range.end().value; ++run) {
-    count(run->first, run->first + run->second);
-  }
   for (const auto& [start, hold] : holds_) {
-    for (const BlockRun& piece : hold.free) {
-      count(piece.start.value, piece.end().value);
+    if (start < range.end().value && hold.end > range.start.value) {
+      n += blocks_in(hold.free, range);
     }
   }
   return n;

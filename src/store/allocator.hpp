@@ -31,12 +31,17 @@ class Allocator {
   // Sets a range apart that is to be emptied: its free blocks, and those freed in it later, go to
   // nobody until the hold ends. False, and nothing done, when it overlaps a held range.
   bool hold(BlockRun range);
+  // Holds what of the range is not held yet; returns the holds that this took.
+  std::vector<BlockRun> hold_rest(BlockRun range);
+  [[nodiscard]] bool is_held(BlockRun range) const;  // as a whole, by one hold()
   // Ends the hold: what is free in the range is free for all again.
   void let_go(BlockRun range);
   void let_go_all();
   // Ends the hold and gives the range to the caller when all of it is free; else false, and it goes
   // on.
   bool take_held(BlockRun range);
+  // The range, at the end of all blocks, ceases to be: when all of it is free and held, else false.
+  bool cut_off(BlockRun range);
 
   // Without what is held.
   [[nodiscard]] std::uint64_t free_blocks() const;
@@ -53,15 +58,19 @@ class Allocator {
   void insert_run(std::uint64_t start, std::uint64_t count);
   void erase_run(ByStart::iterator run);
   void carve(ByStart::iterator run, BlockRun piece);
+  static bool merge_into(ByStart& runs, BlockRun run);
   struct Hold {
     std::uint64_t end = 0;
-    std::vector<BlockRun> free;
+    ByStart free;
+    std::uint64_t count = 0;  // of free blocks
   };
 
   [[nodiscard]] ByStart::iterator first_overlap(std::uint64_t start);
   bool add_locked(BlockRun run);
   bool add_around_holds(BlockRun run);
-  bool set_aside(Hold& hold, BlockRun run);
+  static bool set_aside(Hold& hold, BlockRun run);
+  void begin_hold(BlockRun range);
+  [[nodiscard]] std::uint64_t held_free_in(BlockRun range) const;
   void end_hold(std::map<std::uint64_t, Hold>::iterator hold);
   void add_trusted(BlockRun run);
   [[nodiscard]] std::optional<BlockRun> find_near(std::uint64_t count, const AllocationHint& h);

@@ -103,6 +103,28 @@ Result<std::vector<std::byte>> read_blob(const Store& store, InodeNo owner,
   return bytes;
 }
 
+Result<std::uint64_t> blob_blocks_in(const Store& store, InodeNo owner, std::uint64_t generation,
+                                     BlockNo first, BlockRun range) {
+  std::uint64_t n = 0;
+  PMEMFS_CHECK(walk_blob(store, owner, generation, first, kMaxBlob,
+                         [&](BlockNo at, const BlobBlock&) { n += range.contains(at) ? 1U : 0U; }));
+  return n;
+}
+
+Result<BlockNo> move_blob(Change& change, InodeNo owner, std::uint64_t generation, BlockNo first,
+                          BlockRun range, std::uint64_t& moved) {
+  PMEMFS_TRY(const std::uint64_t there,
+             blob_blocks_in(change.store(), owner, generation, first, range));
+  if (there == 0) {
+    return first;
+  }
+  PMEMFS_TRY(const auto bytes, read_blob(change.store(), owner, generation, first, kMaxBlob));
+  PMEMFS_TRY(const BlockNo to, write_blob(change, owner, generation, bytes));
+  PMEMFS_CHECK(release_blob(change, owner, generation, first));
+  moved += std::max<std::size_t>(1, (bytes.size() + kBlobPayload - 1) / kBlobPayload);
+  return to;
+}
+
 Status release_blob(Change& change, InodeNo owner, std::uint64_t generation, BlockNo first) {
   std::vector<BlockNo> blocks;
   PMEMFS_CHECK(walk_blob(change.store(), owner, generation, first, kMaxBlob,

@@ -25,6 +25,15 @@ Result<std::vector<std::byte>> read_blob(const Store& store, InodeNo owner,
 // EUCLEAN as above; nothing is released then.
 Status release_blob(Change& change, InodeNo owner, std::uint64_t generation, BlockNo first);
 
+// How many blocks of the blob lie in `range`. EUCLEAN as above.
+Result<std::uint64_t> blob_blocks_in(const Store& store, InodeNo owner, std::uint64_t generation,
+                                     BlockNo first, BlockRun range);
+// Writes the blob anew and releases it when a block of it lies in `range`, which gives no free
+// space (Allocator::hold), and adds its blocks to `moved`. Returns its first block. ENOSPC,
+// EUCLEAN.
+Result<BlockNo> move_blob(Change& change, InodeNo owner, std::uint64_t generation, BlockNo first,
+                          BlockRun range, std::uint64_t& moved);
+
 // Whether a block is a whole one of this owner's blobs.
 [[nodiscard]] bool blob_block_ok(const format::BlobBlock& block, std::uint64_t owner,
                                  std::uint64_t generation);

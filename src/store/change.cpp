@@ -11,6 +11,8 @@ namespace pmemfs::store {
 namespace {
 
 constexpr std::uint64_t kMaxRun = 1ULL << 30U;  // fits the count of an extent with room to merge
+// Of a lane, for what is put at the end: an inode, in two places while the table moves.
+constexpr std::uint64_t kPutsKept = 1024;
 constexpr std::size_t kLines = sizeof(format::Inode) / kCacheLineSize;
 
 void count(std::atomic<std::int64_t>& counter, std::int64_t delta) {
@@ -37,7 +39,7 @@ Region& Change::region() {
 }
 
 std::uint64_t Change::log_left() const {
-  const std::uint64_t capacity = store_.impl().journal.capacity();
+  const std::uint64_t capacity = store_.impl().journal.capacity() - kPutsKept;
   return capacity - std::min(capacity, tx_.log_bytes());
 }
 
@@ -150,6 +152,7 @@ void Change::log_inode(const format::Inode& inode) {
     fault_ = slot.code();
     return;
   }
+  const auto second = store_.impl().table.second_place(InodeNo(inode.ino.load()));
   bool first = false;
   note_put(inode, *slot, &first);
   const auto* now = reinterpret_cast<const std::byte*>(&inode);
@@ -162,8 +165,12 @@ void Change::log_inode(const format::Inode& inode) {
     if (differs && from == kLines) {
       from = line;
     } else if (!differs && from < line) {
-      tx_.write(ByteOff(slot->value + from * kCacheLineSize), now + from * kCacheLineSize,
-                (line - from) * kCacheLineSize);
+      const std::size_t bytes = (line - from) * kCacheLineSize;
+      tx_.write(ByteOff(slot->value + from * kCacheLineSize), now + from * kCacheLineSize, bytes);
+      if (second && *second != *slot) {
+        tx_.write(ByteOff(second->value + from * kCacheLineSize), now + from * kCacheLineSize,
+                  bytes);
+      }
       from = kLines;
     }
   }

@@ -45,7 +45,7 @@ class Change {
   // The caller streamed data itself; it is fenced before the commit.
   void needs_fence() { tx_.needs_fence(); }
   [[nodiscard]] std::uint64_t log_bytes() const { return tx_.log_bytes(); }
-  // Bytes of records that still fit; each write takes 16 bytes more than its own.
+  // Bytes of records that still fit beside an inode; each write takes 16 bytes more than its own.
   [[nodiscard]] std::uint64_t log_left() const;
 
   // A free inode number; the slot becomes used when put_inode() of it commits. ENOSPC, EROFS.

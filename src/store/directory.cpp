@@ -24,6 +24,7 @@ using format::kDirSlotSize;
 
 constexpr std::uint64_t kMaxBlocks = 1ULL << 26U;  // positions have 32 bits
 constexpr std::uint64_t kMaxGrowth = 64;           // blocks at a time
+constexpr std::uint64_t kMaxMoved = 512;
 constexpr std::size_t kKeepEmpty = 8;  // an emptied directory of more blocks gives them back
 constexpr std::uint8_t kLongestEntry = format::dentry_slots(format::kMaxName);
 constexpr std::size_t kHeaderFrom = offsetof(DirHeader, used);  // what changes in a header
@@ -91,6 +92,9 @@ struct Directory::Impl {
   void put_header(Change& change, std::size_t block);
   [[nodiscard]] DirHeader header_of(std::size_t block) const;
   Status drop_blocks(Change& change, Inode& dir);
+  // Moves the blocks from `block` on that follow each other on media and lie in `range`, as far as
+  // one free run takes them; returns how many.
+  Result<std::uint64_t> move_front(Change& change, Inode& dir, std::size_t block, BlockRun range);
 
   Store& store;
   std::uint64_t ino = 0;
@@ -239,6 +243,28 @@ Status Directory::Impl::drop_blocks(Change& change, Inode& dir) {
   return {};
 }
 
+Result<std::uint64_t> Directory::Impl::move_front(Change& change, Inode& dir, std::size_t block,
+                                                  BlockRun range) {
+  const std::uint64_t first = blocks[block].physical.value;
+  std::uint64_t n = 1;
+  while (n < kMaxMoved && block + n < blocks.size() &&
+         blocks[block + n].physical.value == first + n && range.contains(BlockNo(first + n))) {
+    ++n;
+  }
+  AllocationHint hint;
+  hint.near = block > 0 ? BlockNo(blocks[block - 1].physical.value + 1) : BlockNo();
+  PMEMFS_TRY(const BlockRun to, change.allocate(n, hint));
+  change.write_fresh(format::byte_off(to.start),
+                     store.region().data() + format::byte_off(BlockNo(first)).value,
+                     to.count * kBlockSize);
+  PMEMFS_CHECK(extents->remove(change, dir, block, to.count));
+  PMEMFS_CHECK(extents->insert(change, dir, {block, to.start, to.count}));
+  for (std::uint64_t i = 0; i < to.count; ++i) {
+    blocks[block + i].physical = BlockNo(to.start.value + i);
+  }
+  return to.count;
+}
+
 Directory::Directory(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Directory::~Directory() = default;
 
@@ -342,6 +368,26 @@ Status Directory::replace(Change& change, Inode& dir, std::string_view name, Ino
   format::seal(dentry, name);
   change.write(impl_->offset_of(position), &dentry, sizeof(dentry));
   return {};
+}
+
+Result<std::uint64_t> Directory::move_out_of(Change& change, Inode& dir, BlockRun range) {
+  const std::uint64_t room = change.log_left() / 2;
+  std::uint64_t moved = 0;
+  for (std::size_t block = 0; block < impl_->blocks.size() && moved < kMaxMoved; ++block) {
+    if (!range.contains(impl_->blocks[block].physical)) {
+      continue;
+    }
+    if (change.log_left() < room) {
+      break;
+    }
+    PMEMFS_TRY(const std::uint64_t n, impl_->move_front(change, dir, block, range));
+    moved += n;
+    block += n - 1;
+  }
+  if (moved == 0) {
+    return impl_->extents->move_chain(change, dir, range);
+  }
+  return moved;
 }
 
 }  // namespace pmemfs::store

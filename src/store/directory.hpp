@@ -45,6 +45,10 @@ class Directory {
   // Points an existing name to another inode, in place.
   Status replace(Change& change, format::Inode& dir, std::string_view name, InodeNo ino,
                  std::uint8_t type);
+  // Moves blocks of entries or of the extent chain out of `range`, as many as one change should
+  // take; positions stay. Returns how many, 0 when none are left there. Alone in its change.
+  // ENOSPC.
+  Result<std::uint64_t> move_out_of(Change& change, format::Inode& dir, BlockRun range);
 
  private:
   struct Impl;

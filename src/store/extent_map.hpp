@@ -59,6 +59,12 @@ class ExtentMap {
   Status mark_written(Change& change, format::Inode& inode, std::uint64_t logical,
                       std::uint64_t count);
 
+  // Extent blocks of the chain, which are no data of the file.
+  [[nodiscard]] std::uint64_t chain_blocks_in(BlockRun range) const;
+  // Moves extent blocks out of `range`, as many as one change should take; returns how many, 0 when
+  // none are left there. The first of this map in its change. ENOSPC.
+  Result<std::uint64_t> move_chain(Change& change, format::Inode& inode, BlockRun range);
+
  private:
   struct Node {
     BlockNo physical;

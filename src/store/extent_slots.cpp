@@ -1,6 +1,7 @@
 // The on-media half of ExtentMap: slots in the inode and in the chain of extent blocks.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 #include <cstring>
@@ -21,6 +22,7 @@ using format::kInlineExtents;
 
 constexpr std::uint64_t kMaxFileBlocks = format::kMaxFileSize / format::kBlockSize;
 constexpr std::uint32_t kAllInline = (1U << kInlineExtents) - 1;
+constexpr std::uint64_t kMostMoved = 128;  // two headers each, of 56 bytes with their records
 constexpr std::size_t kHeaderFrom = offsetof(ExtentBlock, next);  // what changes in a header
 constexpr std::size_t kHeaderBytes = offsetof(ExtentBlock, slots) - kHeaderFrom;
 
@@ -299,6 +301,42 @@ void ExtentMap::settle(Change& change, Inode& inode) {
                  reinterpret_cast<const std::byte*>(&header) + kHeaderFrom, kHeaderBytes);
   }
   touched_.clear();
+}
+
+std::uint64_t ExtentMap::chain_blocks_in(BlockRun range) const {
+  return static_cast<std::uint64_t>(std::count_if(
+      chain_.begin(), chain_.end(), [range](const Link& l) { return range.contains(l.block); }));
+}
+
+Result<std::uint64_t> ExtentMap::move_chain(Change& change, Inode& inode, BlockRun range) {
+  std::uint64_t moved = 0;
+  for (std::uint32_t id = 0; id < chain_.size() && moved < kMostMoved; ++id) {
+    Link& link = chain_[id];
+    if (!link.block || !range.contains(link.block)) {
+      continue;
+    }
+    const auto to = change.allocate(1);
+    if (!to && moved == 0) {
+      return to.error();
+    }
+    if (!to) {
+      break;
+    }
+    change.write_fresh(format::byte_off(to->start),
+                       change.region().data() + format::byte_off(link.block).value,
+                       format::kBlockSize);
+    change.release({link.block, 1});
+    link.block = to->start;
+    touch(id);
+    if (link.prev != kNoLink) {
+      touch(link.prev);
+    } else {
+      inode.data.store(link.block.value);
+    }
+    ++moved;
+  }
+  settle(change, inode);
+  return moved;
 }
 
 Status release_extents(Change& change, const Inode& inode) {

@@ -32,6 +32,22 @@ constexpr std::uint64_t slot_of(std::uint64_t ino, std::uint32_t level) {
   return ino / span_of(level) % kIndexFanout;
 }
 
+// A chunk that moves: its number, and the block that it goes to, none when none moves.
+struct Moving {
+  std::uint64_t number = 0;
+  BlockNo to;
+};
+constexpr unsigned kToBits = 40;
+static_assert(format::kMaxRegionSize / format::kBlockSize <= 1ULL << kToBits);
+static_assert(kMaxChunks <= 1ULL << (64 - kToBits));
+
+std::uint64_t pack(Moving m) {
+  return m.number << kToBits | m.to.value;
+}
+Moving unpack(std::uint64_t word) {
+  return {word >> kToBits, BlockNo(word & ((1ULL << kToBits) - 1))};
+}
+
 BlockRun chunk_run(BlockNo chunk) {
   return {chunk, format::kChunkBlocks};
 }
@@ -152,6 +168,7 @@ void InodeTable::walk_index(const TableVisitor& v, BlockNo block, std::uint32_t 
 }
 
 void InodeTable::walk(const TableVisitor& visitor) const {
+  const std::shared_lock lock(walking_);
   walk_index(visitor, root_, format::kIndexLevels - 1, 0);
 }
 
@@ -193,12 +210,23 @@ Status InodeTable::link(Store& store, std::uint64_t number, BlockNo chunk) {
   if (index.child[slot].load() != 0) {
     return Error(EUCLEAN);
   }
-  index.child[slot].store(below.value);
+  put_child(change, place, index, slot, below);
+  return commit(change);
+}
+
+// `index` is the copy of the block at `place`.
+void InodeTable::put_child(Change& change, Place place, IndexBlock& index, std::uint64_t slot,
+                           BlockNo child) {
+  index.child[slot].store(child.value);
   format::seal(index);
   const std::uint64_t at = offsetof(IndexBlock, child) + slot * sizeof(format::Le64);
   change.write(format::byte_off(place.block, at), &index.child[slot], sizeof(format::Le64));
   change.write(format::byte_off(place.block, offsetof(IndexBlock, crc)), &index.crc,
                sizeof(index.crc));
+}
+
+Status InodeTable::commit(Change& change) {
+  const std::unique_lock lock(walking_);
   return change.commit();
 }
 
@@ -225,6 +253,132 @@ Status InodeTable::extend(Store& store, InodeNumbers& numbers, std::uint64_t see
   const std::uint64_t skip = first == 0 ? 1 : 0;  // inode 0 does not exist
   numbers.add({first + skip, kInodesPerChunk - skip});
   return {};
+}
+
+// --- Moving --------------------------------------------------------------------------------------
+
+std::vector<InodeNo> InodeTable::chunks_in(BlockRun range) const {
+  std::vector<InodeNo> firsts;
+  TableVisitor visitor;
+  visitor.index = [](BlockNo) {
+    return true;
+  };
+  visitor.chunk = [&](std::uint64_t first, BlockNo chunk) {
+    if (chunk_run(chunk).overlaps(range)) {
+      firsts.emplace_back(first);
+    }
+  };
+  visitor.damaged = [](std::uint64_t, std::uint64_t) {
+  };
+  walk(visitor);
+  return firsts;
+}
+
+std::optional<ByteOff> InodeTable::second_place(InodeNo ino) const {
+  const Moving now = unpack(moving_.load(std::memory_order_acquire));
+  if (!now.to || ino.value / kInodesPerChunk != now.number) {
+    return std::nullopt;
+  }
+  return format::byte_off(now.to, ino.value % kInodesPerChunk * sizeof(format::Inode));
+}
+
+// While the chunk moves, changes of its inodes go to both places. Each slot is copied once under
+// its inode's lock, so that both places agree from then on; then the index turns to the new one.
+// Who has found a slot in the old place before that holds the inode's lock: once each lock was had
+// again, nobody has, no lane of the journal names the old place, and it is free.
+Result<std::uint64_t> InodeTable::move_chunk(Store& store, InodeNo first,
+                                             const WithLock& with_lock) {
+  const auto for_each_slot = [&](const std::function<void(InodeNo, std::uint64_t)>& work) {
+    for (std::uint64_t i = first.value == 0 ? 1 : 0; i < kInodesPerChunk; ++i) {
+      const InodeNo ino(first.value + i);
+      with_lock(ino, [&] { work(ino, i * sizeof(format::Inode)); });
+    }
+  };
+  Change space(store);
+  AllocationHint hint;
+  hint.whole = true;
+  PMEMFS_TRY(const BlockRun to, space.allocate(format::kChunkBlocks, hint));
+  space.region().stream_zeros(format::byte_off(to.start), to.count * format::kBlockSize);
+  space.region().fence();
+  moving_.store(pack({first.value / kInodesPerChunk, to.start}), std::memory_order_release);
+  int fault = 0;
+  for_each_slot([&](InodeNo ino, std::uint64_t inside) {
+    const auto from = locate(ino);
+    fault = from ? fault : from.code();
+    if (from) {
+      space.region().stream(format::byte_off(to.start, inside), region_.data() + from->value,
+                            sizeof(format::Inode));
+      space.region().fence();
+    }
+  });
+  const Result<BlockRun> old = fault == 0 ? turn_to(store, first, to.start) : Error(fault);
+  if (!old) {
+    moving_.store(0, std::memory_order_release);
+  }
+  for_each_slot([](InodeNo, std::uint64_t) {});
+  moving_.store(0, std::memory_order_release);
+  PMEMFS_CHECK(old);  // `space` takes the new place back
+  space.release(*old);
+  PMEMFS_CHECK(space.commit());
+  return to.count;
+}
+
+Result<BlockRun> InodeTable::turn_to(Store& store, InodeNo first, BlockNo to) {
+  const std::lock_guard lock(mutex_);
+  PMEMFS_TRY(const Place place, lowest(first.value));
+  PMEMFS_TRY(IndexBlock index, read_index(place.block, place.level));
+  const std::uint64_t slot = slot_of(first.value, place.level);
+  const BlockRun old = chunk_run(BlockNo(index.child[slot].load()));
+  if (place.level != 0 || !layout_.usable(old)) {
+    return Error(EUCLEAN);
+  }
+  Change change(store);
+  put_child(change, place, index, slot, to);
+  PMEMFS_CHECK(commit(change));
+  const std::uint64_t number = first.value / kInodesPerChunk;
+  if (Segment* segment = segments_[number / kIndexFanout].load(std::memory_order_relaxed)) {
+    segment->chunk[number % kIndexFanout].store(to.value, std::memory_order_release);
+  }
+  return old;
+}
+
+// Below `place`, which is an index block.
+Result<InodeTable::Pointer> InodeTable::index_block_in(Place place, BlockRun range) const {
+  if (place.level == 0) {
+    return Pointer{};
+  }
+  PMEMFS_TRY(const IndexBlock index, read_index(place.block, place.level));
+  for (std::uint64_t slot = 0; slot < kIndexFanout; ++slot) {
+    const BlockNo child(index.child[slot].load());
+    if (!child) {
+      continue;
+    }
+    if (range.contains(child)) {
+      return Pointer{place, slot, child};
+    }
+    PMEMFS_TRY(const Pointer found, index_block_in({child, place.level - 1}, range));
+    if (found.to) {
+      return found;
+    }
+  }
+  return Pointer{};
+}
+
+Result<std::uint64_t> InodeTable::move_index(Store& store, BlockRun range) {
+  const std::lock_guard lock(mutex_);
+  PMEMFS_TRY(const Pointer found, index_block_in({root_, format::kIndexLevels - 1}, range));
+  if (!found.to) {
+    return std::uint64_t{0};
+  }
+  PMEMFS_TRY(const IndexBlock moved, read_index(found.to, found.place.level - 1));
+  PMEMFS_TRY(IndexBlock index, read_index(found.place.block, found.place.level));
+  Change change(store);
+  PMEMFS_TRY(const BlockRun to, change.allocate(1));
+  change.write_fresh(format::byte_off(to.start), &moved, sizeof(moved));
+  put_child(change, found.place, index, found.slot, to.start);
+  change.release({found.to, 1});
+  PMEMFS_CHECK(commit(change));
+  return std::uint64_t{1};
 }
 
 }  // namespace pmemfs::store

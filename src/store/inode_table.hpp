@@ -8,6 +8,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <vector>
 
 #include "format/layout.hpp"
 #include "pmemfs/format.hpp"
@@ -17,6 +20,7 @@
 
 namespace pmemfs::store {
 
+class Change;
 class InodeNumbers;
 class Store;
 
@@ -40,7 +44,8 @@ class InodeTable {
   // Where the slot of `ino` lies. ENOENT: beyond the table; EUCLEAN: an index block is damaged.
   [[nodiscard]] Result<ByteOff> locate(InodeNo ino) const;
 
-  // Visits index blocks and chunks, ascending. Reads media, not the cache.
+  // Visits index blocks and chunks, ascending. Reads media, not the cache. Nothing of the table
+  // moves meanwhile: the visitor must not change it, nor wait for who does.
   void walk(const TableVisitor& visitor) const;
 
   // Inode numbers below this have a chunk (or a damaged index block).
@@ -52,6 +57,21 @@ class InodeTable {
   // Adds a chunk at the end, in a transaction of its own, and its numbers to `numbers`; does
   // nothing when the limit is no longer `seen`. ENOSPC, EROFS, EUCLEAN.
   Status extend(Store& store, InodeNumbers& numbers, std::uint64_t seen);
+
+  // The first inode of each chunk that touches `range`, ascending.
+  [[nodiscard]] std::vector<InodeNo> chunks_in(BlockRun range) const;
+  // Runs `work` under the exclusive lock of the inode, in use or not.
+  using WithLock = std::function<void(InodeNo ino, const std::function<void()>& work)>;
+  // Moves the chunk that begins with inode `first` to free blocks, in a transaction of its own.
+  // Returns how many. One caller at a time, without locks. ENOSPC: it wants kChunkBlocks in a row;
+  // EROFS, EUCLEAN.
+  Result<std::uint64_t> move_chunk(Store& store, InodeNo first, const WithLock& with_lock);
+  // Where else the slot of `ino` is to be written while its chunk moves; asked after locate(),
+  // under the inode's lock.
+  [[nodiscard]] std::optional<ByteOff> second_place(InodeNo ino) const;
+  // Moves one index block out of `range`, in a transaction of its own; the root stays. Returns how
+  // many moved: 0 when none is left there. ENOSPC, EROFS, EUCLEAN.
+  Result<std::uint64_t> move_index(Store& store, BlockRun range);
 
  private:
   // Chunk addresses below one lowest index block, checked once and kept.
@@ -69,6 +89,19 @@ class InodeTable {
   };
 
   Result<Place> lowest(std::uint64_t ino) const;
+  // Where in the index the first block in `range` is pointed to; level 0 blocks are leaves.
+  struct Pointer {
+    Place place;
+    std::uint64_t slot = 0;
+    BlockNo to;  // none: nothing found
+  };
+  Result<Pointer> index_block_in(Place place, BlockRun range) const;
+  static void put_child(Change& change, Place place, format::IndexBlock& index, std::uint64_t slot,
+                        BlockNo child);
+  // The chunk from now on is the one at `to`. Returns where it was.
+  Result<BlockRun> turn_to(Store& store, InodeNo first, BlockNo to);
+  // The pointers of the table on media change: not while walk() reads them.
+  Status commit(Change& change);
   Result<Segment*> load_segment(std::uint64_t number) const;
   Result<format::IndexBlock> read_index(BlockNo block, std::uint32_t level) const;
   Result<BlockNo> child(BlockNo block, std::uint32_t level, std::uint64_t slot) const;
@@ -82,7 +115,10 @@ class InodeTable {
   const format::Layout& layout_;
   BlockNo root_;
   std::atomic<std::uint64_t> limit_{0};
-  mutable std::mutex mutex_;                // loading segments; extending
+  mutable std::mutex mutex_;           // loading segments; extending; moving
+  mutable std::shared_mutex walking_;  // shared: walk(); after mutex_
+  // Which chunk moves, and where to (Moving), in one word so that they are never read apart.
+  std::atomic<std::uint64_t> moving_{0};
   std::unique_ptr<Slot[], Free> segments_;  // one for each possible lowest index block
 };
 

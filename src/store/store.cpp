@@ -23,9 +23,6 @@ using format::RegionState;
 using format::Superblock;
 
 constexpr std::uint64_t kGenerationBatch = 4096;
-constexpr std::uint64_t kMinGrowth = format::kFrameSize / format::kBlockSize;
-constexpr std::uint64_t kGrowthStep = (256ULL << 20U) / format::kBlockSize;  // asked for by people
-constexpr std::uint64_t kMaxGrowth = (64ULL << 20U) / format::kBlockSize;
 
 std::uint64_t now_seconds() {
   return static_cast<std::uint64_t>(std::time(nullptr));
@@ -46,40 +43,6 @@ SlotState slot_state(const Inode& i, std::uint64_t ino) {
     return SlotState::kDamaged;
   }
   return i.mode.load() == 0 ? SlotState::kFree : SlotState::kUsed;
-}
-
-// --- Growth --------------------------------------------------------------------------------------
-
-// Order: the region first, the superblock next, the blocks last. A crash in between leaves a tail
-// that the superblock does not know: the next open() adopts it where the region is ours to grow,
-// else the next grow().
-Status Store::Impl::adopt(std::uint64_t end) {
-  const std::uint64_t old = layout.blocks();
-  if (end <= old) {
-    return {};
-  }
-  PMEMFS_CHECK(superblock.update([&](Superblock& s) { s.region_blocks.store(end); }));
-  layout.grown(end);
-  blocks.add({BlockNo(old), end - old});
-  return {};
-}
-
-Status Store::Impl::grow(std::uint64_t wanted) {
-  if (!growable) {
-    return Error(ENOSPC);
-  }
-  const std::uint64_t seen = layout.blocks();
-  const std::lock_guard lock(grow_mutex);
-  if (layout.blocks() != seen) {
-    return {};  // another thread was faster
-  }
-  const std::uint64_t most = format::kMaxRegionSize / format::kBlockSize;
-  const std::uint64_t step = std::max(std::clamp(seen / 8, kMinGrowth, kMaxGrowth), wanted);
-  const std::uint64_t target = std::min(most, seen + step);
-  if (target <= seen || !region.grow(target * format::kBlockSize)) {
-    return Error(ENOSPC);
-  }
-  return adopt(region.size() / format::kBlockSize);
 }
 
 // --- Store ---------------------------------------------------------------------------------------
@@ -113,29 +76,11 @@ Space Store::space() const {
 Allocator& Store::blocks() {
   return impl_->blocks;
 }
-
-Result<std::uint64_t> Store::grow(std::uint64_t size) {
-  Impl& impl = *impl_;
-  if (read_only()) {
-    return Error(EROFS);
-  }
-  const std::lock_guard lock(impl.grow_mutex);
-  const std::uint64_t wanted = size == 0 ? impl.region.size() : size;
-  const std::uint64_t end = wanted / format::kBlockSize;
-  if (end <= impl.layout.blocks()) {
-    return Error(EINVAL);
-  }
-  if (wanted > format::kMaxRegionSize) {
-    return Error(EFBIG);
-  }
-  while (impl.layout.blocks() < end) {
-    const std::uint64_t next = std::min(end, impl.layout.blocks() + kGrowthStep);
-    if (next * format::kBlockSize > impl.region.size()) {
-      PMEMFS_CHECK(impl.region.grow(next * format::kBlockSize));
-    }
-    PMEMFS_CHECK(impl.adopt(next));
-  }
-  return end * format::kBlockSize;
+InodeTable& Store::table() {
+  return impl_->table;
+}
+bool Store::sound() const {
+  return impl_->trusted;
 }
 
 std::uint64_t Store::durable_bytes() const {

@@ -63,6 +63,7 @@ Result<format::Superblock> read_superblock(const Region& region, SuperblockFault
 
 class Allocator;
 class Change;
+class InodeTable;
 
 // Thread-safe. Reading and changing a given inode, directory or extent map is ordered by the
 // caller's inode locks: shared to read, exclusive to change, held until Change::commit() returns.
@@ -99,7 +100,8 @@ class Store {
   // to a media error, used or not.
   [[nodiscard]] Result<format::Inode> inode(InodeNo ino) const;
   // Calls back for every inode in use, ascending, with a checked copy; damaged ones are passed to
-  // `damaged`. No locks are taken: for mount, fsck and listings that re-check under the lock.
+  // `damaged`, and so may be one that is changed at the time. No inode locks are taken: for mount,
+  // fsck and listings that re-check under the lock. Callbacks as InodeTable::walk().
   Status for_each_inode(const std::function<void(const format::Inode&)>& visit,
                         const std::function<void(InodeNo)>& damaged) const;
   // Inodes in use with nlink 0 that open() found (left by a crash); the caller frees them.
@@ -118,8 +120,20 @@ class Store {
   // EROFS; EOPNOTSUPP: the region cannot grow.
   Result<std::uint64_t> grow(std::uint64_t size);
 
-  // Free space, for those who set parts of it apart (Allocator::hold).
+  // Makes the filesystem smaller, from `from` bytes, which it has, to `size`, a multiple of 4096 of
+  // at least kMinRegionSize: all blocks beyond are free and held (Allocator::hold). A region that
+  // is larger shrinks with it, where it can; `from` equal to `size` does that alone. A crash leaves
+  // the old size or the new one, with a region that may be longer. EBUSY: nothing changed, since
+  // the size is another or a block beyond is in use; EROFS.
+  Status shrink(std::uint64_t from, std::uint64_t size);
+
+  // open() found no damage: all that is in use has an owner who can be found.
+  [[nodiscard]] bool sound() const;
+
+  // For those who move what there is: free space, parts of which they set apart, and the inode
+  // table.
   [[nodiscard]] Allocator& blocks();
+  [[nodiscard]] InodeTable& table();
 
   // Sum of durable_len of all inodes; kept true by Change::put_inode and free_inode.
   [[nodiscard]] std::uint64_t durable_bytes() const;

@@ -14,6 +14,8 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
+constexpr std::uint64_t kMostMoved = 512;  // blocks, and what the last blob has beyond them
+
 // The record blob of an inode, decoded. The views point into `bytes`.
 struct Records {
   Bytes bytes;
@@ -202,6 +204,51 @@ Status remove_xattr(Change& change, format::Inode& inode, std::string_view name)
   PMEMFS_CHECK(drops.add(found->value_blob, format::kMaxXattrValue));
   records.views.erase(found);
   return replace_records(change, inode, records.views, drops);
+}
+
+Result<std::uint64_t> xattr_blocks_in(const Store& store, const format::Inode& inode,
+                                      BlockRun range) {
+  const BlockNo first(inode.xattrs.load());
+  if (!first) {
+    return std::uint64_t{0};
+  }
+  const auto count = [&](BlockNo blob) {
+    return blob_blocks_in(store, owner_of(inode), inode.generation.load(), blob, range);
+  };
+  PMEMFS_TRY(std::uint64_t n, count(first));
+  PMEMFS_TRY(const Records records, load(store, inode));
+  for (const XattrView& v : records.views) {
+    if (v.value_blob) {
+      PMEMFS_TRY(const std::uint64_t more, count(v.value_blob));
+      n += more;
+    }
+  }
+  return n;
+}
+
+Result<std::uint64_t> move_xattrs(Change& change, format::Inode& inode, BlockRun range) {
+  const BlockNo first(inode.xattrs.load());
+  std::uint64_t moved = 0;
+  const auto moved_blob = [&](BlockNo blob) {
+    return move_blob(change, owner_of(inode), inode.generation.load(), blob, range, moved);
+  };
+  if (!first) {
+    return moved;
+  }
+  PMEMFS_TRY(Records records, load(change.store(), inode));
+  for (XattrView& v : records.views) {
+    if (v.value_blob && moved < kMostMoved) {
+      PMEMFS_TRY(v.value_blob, moved_blob(v.value_blob));
+    }
+  }
+  if (moved > 0) {
+    Drops drops(change, inode);
+    PMEMFS_CHECK(replace_records(change, inode, records.views, drops));
+    return moved;
+  }
+  PMEMFS_TRY(const BlockNo to, moved_blob(first));
+  inode.xattrs.store(to.value);
+  return moved;
 }
 
 Status release_xattrs(Change& change, const format::Inode& inode) {

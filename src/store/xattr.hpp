@@ -23,6 +23,14 @@ Status set_xattr(Change& change, format::Inode& inode, std::string_view name,
                  std::span<const std::byte> value, int flags);
 Status remove_xattr(Change& change, format::Inode& inode, std::string_view name);  // ENODATA
 
+// How many of their blocks lie in `range`. EUCLEAN.
+Result<std::uint64_t> xattr_blocks_in(const Store& store, const format::Inode& inode,
+                                      BlockRun range);
+// Moves blobs that touch `range` as move_blob(), some 2 MiB at a time; returns how many blocks, 0
+// when none are left there. Updates inode.xattrs, the caller puts the inode. On an error the change
+// is to be dropped.
+Result<std::uint64_t> move_xattrs(Change& change, format::Inode& inode, BlockRun range);
+
 // Releases every block of an inode that is being freed.
 Status release_xattrs(Change& change, const format::Inode& inode);
 

@@ -53,6 +53,11 @@ bool LineSocket::write_line(std::string line) const {
   return true;
 }
 
+bool LineSocket::is_there() const {
+  char next = 0;
+  return ::recv(fd_, &next, sizeof next, MSG_PEEK | MSG_DONTWAIT) != 0;
+}
+
 void set_patience(int fd, std::chrono::seconds patience) {
   timeval limit{};
   limit.tv_sec = patience.count();

@@ -16,8 +16,8 @@
 //
 // Commands: state, status, durable, counters, reset_counters;
 //   grow {"size":N} in bytes, 0 for all that the region has;
-//   defrag {"inode":N}, 0 for all files; evacuate {"offset":N,"length":N}: with progress, and ended
-//   when the asking side goes away;
+//   defrag {"inode":N}, 0 for all files; evacuate {"offset":N,"length":N}; shrink {"size":N}: with
+//   progress, and ended when the asking side goes away;
 //   stamp_to_move {"inode":N}: a stamp; unlink_moved {"directory":N,"name":[bytes],"stamp":…}.
 namespace pmemfs::tools::control {
 
@@ -40,6 +40,8 @@ class LineSocket {
   std::optional<std::string> read_line(std::size_t limit);
   // False when the other side is gone.
   bool write_line(std::string line) const;
+  // False when the other side is known to be gone.
+  [[nodiscard]] bool is_there() const;
 
  private:
   int fd_;

@@ -145,8 +145,9 @@ void Server::serve(Connection& connection) {
     return;
   }
   const Progress progress = [&lines](const Json& event) {
-    return lines.write_line(
-        Json{{"progress", event}}.dump(-1, ' ', false, Json::error_handler_t::replace));
+    return event.is_null() ? lines.is_there()
+                           : lines.write_line(Json{{"progress", event}}.dump(
+                                 -1, ' ', false, Json::error_handler_t::replace));
   };
   lines.write_line(answer(*request, progress).dump(-1, ' ', false, Json::error_handler_t::replace));
 }

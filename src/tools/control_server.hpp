@@ -13,7 +13,7 @@
 
 namespace pmemfs::tools::control {
 
-// Sends one {"progress":…} line; false when the other side is gone.
+// Sends one {"progress":…} line, or with null looks only; false when the other side is gone.
 using Progress = std::function<bool(const Json&)>;
 // Gives the result, or throws std::exception, whose text becomes the error.
 using Command = std::function<Json(const Json& request, const Progress& progress)>;

@@ -12,8 +12,8 @@ namespace pmemfs::tools {
 namespace {
 
 bool known(const std::string& command) {
-  constexpr std::array<std::string_view, 7> kCommands = {"status", "durable",  "counters", "defrag",
-                                                         "grow",   "evacuate", "migrate"};
+  constexpr std::array<std::string_view, 8> kCommands = {"status", "durable",  "counters", "defrag",
+                                                         "grow",   "evacuate", "shrink", "migrate"};
   return std::find(kCommands.begin(), kCommands.end(), command) != kCommands.end();
 }
 
@@ -42,6 +42,19 @@ void read_range(const po::variables_map& vars, CtlOptions& options) {
   options.length = size_of(vars, "length");
 }
 
+// shrink PATH SIZE
+void read_new_size(CtlOptions& options) {
+  if (options.paths.size() < 2) {
+    fail(kExitUsage, "shrink wants a path and a size; see pmemfsctl --help");
+  }
+  const auto size = parse_size(options.paths[1]);
+  if (!size) {
+    fail(kExitUsage, "'{}': must be a size such as 64M; see pmemfsctl --help", options.paths[1]);
+  }
+  options.size = *size;
+  options.paths.erase(options.paths.begin() + 1);
+}
+
 }  // namespace
 
 CommandLine ctl_command_line() {
@@ -65,8 +78,9 @@ CommandLine ctl_command_line() {
       "  durable   the files and directories marked mmap-durable\n"
       "  counters  FUSE requests since the mount by kind (of a mounted filesystem)\n"
       "  defrag    brings the data of files together, of all below a directory (mounted)\n"
-      "  evacuate  moves ordinary files' data out of a range (mounted, extents)\n"
+      "  evacuate  moves all but durable files' data out of a range (mounted, extents)\n"
       "  grow      makes the filesystem larger, to --size or all of its device (mounted, extents)\n"
+      "  shrink    PATH SIZE: empties what lies beyond SIZE and cuts it off (mounted, extents)\n"
       "  migrate   moves files and directories to another mounted pmemfs, but durable ones\n"
       "SIZE takes K, M, G or T behind it.\n";
   return line;
@@ -85,6 +99,9 @@ std::optional<CtlOptions> parse_ctl_options(int argc, const char* const* argv) {
   }
   require_word(*vars, line, "path", "the path");
   options.paths = texts_of(*vars, "path");
+  if (options.command == "shrink") {
+    read_new_size(options);
+  }
   if (options.paths.size() > 1 && options.command != "defrag" && options.command != "migrate") {
     fail(kExitUsage, "too many arguments; see pmemfsctl --help");
   }

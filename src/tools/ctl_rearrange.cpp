@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 
@@ -61,7 +62,7 @@ std::string why_not_defragmented(int code) {
 std::string why_not_evacuated(int code) {
   switch (code) {
     case EBUSY:
-      return "is being evacuated already; try again later";
+      return "overlaps a range that is evacuated already; try again later";
     case EOPNOTSUPP:
       return "its data is not in extents of the region: there is no range to empty";
     case EINVAL:
@@ -75,7 +76,7 @@ std::string why_not_evacuated(int code) {
 class Sum {
  public:
   void add(const Json& report) {
-    for (const char* key : {"files_moved", "bytes_moved", "metadata_left"}) {
+    for (const char* key : {"files_moved", "bytes_moved", "metadata_moved", "metadata_left"}) {
       sum_[key] = sum_.value(key, std::uint64_t{0}) + report.value(key, std::uint64_t{0});
     }
     sum_["finished"] = sum_.value("finished", true) && report.value("finished", true);
@@ -194,11 +195,68 @@ Json grow(const CtlOptions& options) {
   return answer;
 }
 
+std::string why_not_smaller(int code) {
+  switch (code) {
+    case EINVAL:
+      return "the new size must be smaller than the region, at least 16 MiB, and a multiple of "
+             "4096";
+    case EOPNOTSUPP:
+      return "a directory region does not shrink: its space is the host filesystem's";
+    case ENOSPC:
+      return "what lies beyond that size does not fit in the rest; remove files, or choose a "
+             "larger "
+             "size";
+    case EBUSY:
+      return "what lies beyond that size is in use all the time, or the size changed meanwhile; "
+             "try "
+             "again";
+    case EUCLEAN:
+      return "damage was found at mount, and what is damaged might be cut off; restore it first";
+    default:
+      return error_text(code);
+  }
+}
+
+Json shrink(const CtlOptions& options) {
+  const std::string& path = options.paths.front();
+  Json answer = ask(target_of(path), {{"command", "shrink"}, {"size", options.size}});
+  if (const int code = refusal(answer); code != 0) {
+    fail(kExitFailure, "{}: {}", path, why_not_smaller(code));
+  }
+  return answer;
+}
+
 }  // namespace
+
+std::optional<std::string> what_stays(const CtlOptions& options, const Json& report) {
+  if (options.command != "evacuate" && options.command != "shrink") {
+    return std::nullopt;
+  }
+  const Json left = report.value("left", Json::array());
+  const auto durable = std::count_if(left.begin(), left.end(), [](const Json& file) {
+    return file.value("reason", std::string()) == "durable";
+  });
+  const char* const then = options.command == "shrink" ? "; the size is as it was" : "";
+  const std::string& path = options.paths.front();
+  if (durable > 0) {
+    return fmt::format("{}: {} (ETXTBSY): {} durable files are there, and do not move{}", path,
+                       error_text(ETXTBSY), durable, then);
+  }
+  if (!left.empty()) {
+    return fmt::format("{}: {} files could not move{}", path, left.size(), then);
+  }
+  if (!report.value("finished", true)) {
+    return fmt::format("{}: ended before it was done{}", path, then);
+  }
+  return std::nullopt;
+}
 
 Json rearrange(const CtlOptions& options) {
   if (options.command == "grow") {
     return grow(options);
+  }
+  if (options.command == "shrink") {
+    return shrink(options);
   }
   return options.command == "defrag" ? defrag(options) : evacuate(options);
 }

@@ -53,6 +53,9 @@ void DaemonControl::start() {
               guarded([this](const Json& request) { return stamp_to_move(request); }));
   server_.add("unlink_moved",
               guarded([this](const Json& request) { return unlink_moved(request); }));
+  server_.add("shrink", guarded([this](const Json& request, const control::Progress& progress) {
+                return shrink(request, progress);
+              }));
   server_.add("evacuate", guarded([this](const Json& request, const control::Progress& progress) {
                 return evacuate(request, progress);
               }));
@@ -116,12 +119,12 @@ Json DaemonControl::reset_counters() {
   return last;
 }
 
-// Says how far it is ten times a second at most.
+// Says how far it is ten times a second at most, and looks each time whether somebody listens.
 RelocationWatch DaemonControl::watch(const control::Progress& progress) const {
   using Clock = std::chrono::steady_clock;
   return [this, progress, next = Clock::now()](std::uint64_t moved, std::uint64_t total) mutable {
     if (Clock::now() < next) {
-      return !ending_;
+      return progress(nullptr) && !ending_;
     }
     next = Clock::now() + std::chrono::milliseconds(100);
     return progress({{"moved", moved}, {"total", total}}) && !ending_;
@@ -182,6 +185,18 @@ Json DaemonControl::unlink_moved(const Json& request) {
       InodeNo(request.at("directory").get<std::uint64_t>()), std::string(name.begin(), name.end()),
       stamp_from(request.at("stamp")));
   return done ? Json::object() : Json{{"refused", done.code()}};
+}
+
+Json DaemonControl::shrink(const Json& request, const control::Progress& progress) {
+  Filesystem& filesystem = region_.filesystem();
+  const auto done =
+      filesystem.shrink_region(request.at("size").get<std::uint64_t>(), watch(progress));
+  if (!done) {
+    return {{"refused", done.code()}};
+  }
+  Json report = relocated_report(*done);
+  report["region_bytes"] = filesystem.status().region_bytes;
+  return report;
 }
 
 Json DaemonControl::evacuate(const Json& request, const control::Progress& progress) {

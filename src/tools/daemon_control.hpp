@@ -40,6 +40,7 @@ class DaemonControl {
   control::Json grow(const control::Json& request);
   control::Json stamp_to_move(const control::Json& request);
   control::Json unlink_moved(const control::Json& request);
+  control::Json shrink(const control::Json& request, const control::Progress& progress);
   control::Json evacuate(const control::Json& request, const control::Progress& progress);
   [[nodiscard]] RelocationWatch watch(const control::Progress& progress) const;
   // The command wrapped so that it is not run while or after the filesystem closes.

@@ -71,7 +71,8 @@ Json read_region(const std::string& command, const std::string& path) {
 }
 
 Json get_report(const CtlOptions& options) {
-  if (options.command == "defrag" || options.command == "evacuate" || options.command == "grow") {
+  if (options.command == "defrag" || options.command == "evacuate" || options.command == "grow" ||
+      options.command == "shrink") {
     return rearrange(options);
   }
   if (options.command == "migrate") {
@@ -97,6 +98,9 @@ std::string show(const std::string& command, const Json& report) {
   if (command == "grow") {
     return show_grown(report);
   }
+  if (command == "shrink") {
+    return show_relocated(report) + show_grown(report);
+  }
   return command == "durable" ? show_durable(report) : show_counters(report);
 }
 
@@ -111,6 +115,10 @@ int print_report(const CtlOptions& options) {
                                : show(options.command, report);
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     fail(kExitSystem, "cannot write the report: {}", error_text(errno));
+  }
+  if (const auto line = what_stays(options, report)) {
+    complain(kProgram, *line);
+    return kExitFailure;
   }
   return kExitOk;
 }

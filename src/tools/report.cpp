@@ -195,6 +195,7 @@ Json relocated_report(const Relocated& done) {
   }
   return {{"files_moved", done.files},
           {"bytes_moved", done.bytes},
+          {"metadata_moved", done.metadata_moved},
           {"metadata_left", done.metadata_left},
           {"finished", done.finished},
           {"left", std::move(left)}};
@@ -211,9 +212,12 @@ std::string show_relocated(const Json& report) {
   if (const std::uint64_t metadata = number(report, "metadata_left"); metadata != 0) {
     text += fmt::format("left in place: {} of metadata\n", show_size(metadata));
   }
-  text += fmt::format("moved {} of {} files{}\n", show_size(number(report, "bytes_moved")),
-                      number(report, "files_moved"),
-                      flag(report, "finished") ? "" : "; ended before it was done");
+  text += fmt::format("moved {} of {} files", show_size(number(report, "bytes_moved")),
+                      number(report, "files_moved"));
+  if (const std::uint64_t metadata = number(report, "metadata_moved"); metadata != 0) {
+    text += fmt::format(" and {} of metadata", show_size(metadata));
+  }
+  text += flag(report, "finished") ? "\n" : "; ended before it was done\n";
   return text;
 }
 

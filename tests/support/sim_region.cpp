@@ -162,9 +162,31 @@ Status SimRegion::grow(std::uint64_t new_size) {
     return Error(ENOSPC);
   }
   const std::lock_guard lock(mutex_);
+  protect(size(), new_size, PROT_READ | PROT_WRITE);
   used_.resize(new_size / kPage);
   set_extent(mutable_data(), new_size);
   return {};
+}
+
+Status SimRegion::shrink(std::uint64_t new_size) {
+  assert(new_size > 0 && new_size < size() && new_size % kPage == 0);
+  if (read_only_) {
+    return Error(EROFS);
+  }
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t old_size = size();
+  set_extent(mutable_data(), new_size);
+  used_.resize(new_size / kPage);
+  pending_.erase(pending_.lower_bound(new_size / kCacheLineSize), pending_.end());
+  ::madvise(mutable_data() + new_size, old_size - new_size, MADV_DONTNEED);  // zeros, if it grows
+  protect(new_size, old_size, PROT_NONE);
+  return {};
+}
+
+void SimRegion::protect(std::uint64_t from, std::uint64_t to, int protection) const {
+  if (::mprotect(mutable_data() + from, to - from, protection) != 0) {
+    throw std::bad_alloc();
+  }
 }
 
 SimRegion::Line SimRegion::pick_line(const Pending& pending, Chooser& chooser) {

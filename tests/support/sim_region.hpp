@@ -28,8 +28,8 @@ namespace pmemfs::test {
 // line is mixed from such states word by word; 8-byte words are never torn. (Hardware keeps more
 // order than that for cached stores; the layers above must not count on it.)
 //
-// Growth is durable when it returns. Thread-safe; on_fence and crash() may be used by one thread at
-// a time.
+// Growth and shrinking are durable when they return. Thread-safe; on_fence and crash() may be used
+// by one thread at a time.
 class SimRegion final : public Region {
  public:
   struct Counts {
@@ -55,6 +55,8 @@ class SimRegion final : public Region {
   void fence() override;
   // ENOSPC beyond the limit, or what fail_grow() said.
   Status grow(std::uint64_t new_size) override;
+  // What is given up becomes inaccessible.
+  Status shrink(std::uint64_t new_size) override;
 
   // What is found after a power failure at this moment.
   [[nodiscard]] std::unique_ptr<SimRegion> crash(Chooser& chooser) const;
@@ -94,6 +96,7 @@ class SimRegion final : public Region {
   void change(ByteOff off, std::uint64_t n, bool streamed, Change apply);
   static bool settle(Pending& pending);
   void mark_used(std::uint64_t off, std::uint64_t n);
+  void protect(std::uint64_t from, std::uint64_t to, int protection) const;
   [[nodiscard]] static Line pick_line(const Pending& pending, Chooser& chooser);
 
   mutable std::mutex mutex_;

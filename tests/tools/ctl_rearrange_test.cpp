@@ -123,8 +123,14 @@ TEST_CASE("evacuate: ordinary files leave, durable ones are listed with their pa
   NEED_OK(sys::setxattr(mount / "stays", PMEMFS_XATTR_DURABLE, "1"));
   const std::string placed = xattr_of(mount / "stays", PMEMFS_XATTR_EXTENTS);
   const std::uint64_t first = parse_extents(xattr_of(mount / "moves", PMEMFS_XATTR_EXTENTS))[0].at;
-  const Json report = run_json({"evacuate", "--offset=" + std::to_string(first / 4096 * 4096),
-                                "--length=800K", mount.root()});
+  const std::vector<std::string> words = {program("pmemfsctl"), "evacuate",
+                                          "--offset=" + std::to_string(first / 4096 * 4096),
+                                          "--length=800K", mount.root()};
+  std::vector<std::string> json = words;
+  json.emplace_back("--json");
+  const ProgramResult machine = run_program(json, false);
+  CHECK(machine.status == 32);
+  const Json report = Json::parse(machine.output);
   CHECK(report["finished"] == true);
   CHECK(report["bytes_moved"] > 0);
   REQUIRE(report["left"].size() == 1);
@@ -138,25 +144,10 @@ TEST_CASE("evacuate: ordinary files leave, durable ones are listed with their pa
                    "--length=4K", mount.root()});
   CHECK(again.status == 32);
   CHECK(again.output.find("evacuated already") != std::string::npos);
-}
-
-TEST_CASE("grow: a file region becomes larger while it is mounted, and stays so") {
-  need_mounting();
-  Mount mount(MountSpec{Kind::kFile});  // of 64 MiB
-  make_file(mount / "before", pattern(40U << 20U, 1));
-  CHECK(run_json({"grow", "--size=128M", mount.root()})["region_bytes"] == 128U << 20U);
-  make_file(mount / "after", pattern(60U << 20U, 2));
-  CHECK(run_json({"status", mount.root()})["region_bytes"] == 128U << 20U);
-  const std::string ctl = program("pmemfsctl");
-  check_refused({ctl, "grow", "--size=128M", mount.root()}, 32, "that large already");
-  check_refused({ctl, "grow", mount.root()}, 32, "that large already");
-  mount.remount();
-  CHECK((content_of(mount / "before") == pattern(40U << 20U, 1)));
-  CHECK((content_of(mount / "after") == pattern(60U << 20U, 2)));
-  mount.kill_and_remount();
-  CHECK((content_of(mount / "after") == pattern(60U << 20U, 2)));
-  const Mount directory(MountSpec{Kind::kDirectory});
-  check_refused({ctl, "grow", "--size=1G", directory.root()}, 32, "grows by itself");
+  const ProgramResult text = run_program(words);  // the same range goes on
+  CHECK(text.status == 32);
+  CHECK(text.output.find("left in place: /stays (") != std::string::npos);
+  CHECK(text.output.find("(ETXTBSY): 1 durable files are there") != std::string::npos);
 }
 
 TEST_CASE("what defrag and evacuate refuse, with one line each") {

@@ -57,6 +57,8 @@ class CoreRig {
   [[nodiscard]] SimBackingDir& backing() { return *backing_; }
   [[nodiscard]] SimRegion& region() { return *region_; }
   [[nodiscard]] FilesystemOptions& options() { return options_; }
+  // What the last open found.
+  [[nodiscard]] const store::OpenReport& report() const { return report_; }
   // What the core sees instead of backing(): set before reopening.
   void interpose(BackingDir* other) { other_ = other; }
 
@@ -182,11 +184,10 @@ class CoreRig {
   static std::string failed(int code) { return "<errno " + std::to_string(code) + ">"; }
 
   void open() {
-    store::OpenReport report;
-    auto store = store::Store::open(*region_, &report);
+    auto store = store::Store::open(*region_, &report_);
     REQUIRE(store.code() == 0);
     FilesystemOptions options = options_;
-    options.collect_orphans = options.collect_orphans && report.may_collect;
+    options.collect_orphans = options.collect_orphans && report_.may_collect;
     BackingDir* backing = other_ != nullptr ? other_ : backing_.get();
     auto fs = Filesystem::open(std::move(*store), backing, options);
     REQUIRE(fs.code() == 0);
@@ -194,6 +195,7 @@ class CoreRig {
   }
 
   FilesystemOptions options_;
+  store::OpenReport report_;
   std::unique_ptr<SimRegion> region_;
   std::unique_ptr<SimBackingDir> backing_;
   BackingDir* other_ = nullptr;

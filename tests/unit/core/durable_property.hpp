@@ -39,6 +39,8 @@ class PropertyRun {
   [[nodiscard]] std::uint64_t frames_made() const { return frames_made_; }
   [[nodiscard]] std::uint64_t files_moved() const { return files_moved_; }
   [[nodiscard]] int cuts() const { return cuts_; }
+  [[nodiscard]] int evacuated() const { return evacuated_; }
+  [[nodiscard]] int shrunk() const { return shrunk_; }
 
  private:
   // What was promised: where the file lies, and its bytes.
@@ -47,12 +49,16 @@ class PropertyRun {
     std::string bytes;
   };
 
+  static constexpr std::uint64_t kMostEvacuated = 1U << 20U;
+  static constexpr std::uint64_t kSmallest = 16U << 20U;
+  static constexpr std::uint64_t kLargest = 44U << 20U;
+
   std::uint64_t below(std::uint64_t n) { return rng_() % n; }
   // Few files on a directory region, so that what is written in turns falls into pieces.
   std::string name() { return "f" + std::to_string(below(data_ == Data::kBacking ? 4 : 40)); }
 
   void step() {
-    switch (below(9)) {
+    switch (below(data_ == Data::kBacking ? 9 : 11)) {
       case 0:
       case 1:
       case 2:
@@ -73,8 +79,14 @@ class PropertyRun {
       case 7:
         compact();
         break;
-      default:
+      case 8:
         defrag();
+        break;
+      case 9:
+        evacuate_somewhere();
+        break;
+      default:
+        change_size();
     }
   }
 
@@ -155,6 +167,28 @@ class PropertyRun {
     frames_made_ += *frames;
   }
 
+  // Overlaps with what is evacuated already are refused; a restart ends those.
+  void evacuate_somewhere() {
+    const std::uint64_t size = rig_.fs().status().region_bytes;
+    const std::uint64_t off = below(size);
+    const auto done = rig_.fs().evacuate(off, 1 + below(std::min(size - off, kMostEvacuated)), {});
+    CHECK((done.ok() || done.code() == EBUSY));
+    evacuated_ += done ? 1 : 0;
+  }
+
+  void change_size() {
+    const std::uint64_t size = rig_.fs().status().region_bytes;
+    const std::uint64_t other = (kSmallest + below(kLargest - kSmallest)) / 4096 * 4096;
+    if (other > size) {
+      CHECK(rig_.fs().grow(other).ok());
+      return;
+    }
+    const auto done = rig_.fs().shrink_region(other, {});
+    CHECK((done.ok() || done.code() == EINVAL || done.code() == ENOSPC));
+    CHECK((!done || done->left.empty() == (rig_.fs().status().region_bytes == other)));
+    shrunk_ += done && done->left.empty() ? 1 : 0;
+  }
+
   void cut_power_within_a_step() {
     auto countdown = static_cast<int>(below(40));
     RandomChooser chooser(rng_());
@@ -175,6 +209,7 @@ class PropertyRun {
     cuts_++;
     durable_ = before;  // what was promised before is what must be found
     rig_.restart_from(std::move(left), std::move(host));
+    CHECK(rig_.report().damaged_structures == 0);
     adopt();
   }
 
@@ -263,6 +298,8 @@ class PropertyRun {
   std::uint64_t frames_made_ = 0;
   std::uint64_t files_moved_ = 0;
   int cuts_ = 0;
+  int evacuated_ = 0;
+  int shrunk_ = 0;
   bool broken_ = false;
 };
 

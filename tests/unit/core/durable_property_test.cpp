@@ -10,6 +10,8 @@ struct Seen {
   std::uint64_t frames = 0;
   std::uint64_t moved = 0;
   int cuts = 0;
+  int evacuated = 0;
+  int shrunk = 0;
 };
 
 Seen run_all(CoreRig::Data data, std::uint64_t seeds) {
@@ -24,6 +26,8 @@ Seen run_all(CoreRig::Data data, std::uint64_t seeds) {
     seen.frames += run.frames_made();
     seen.moved += run.files_moved();
     seen.cuts += run.cuts();
+    seen.evacuated += run.evacuated();
+    seen.shrunk += run.shrunk();
   }
   return seen;
 }
@@ -35,6 +39,8 @@ TEST_CASE("no byte of a durable file moves, whatever happens") {
   CHECK(seen.durable > 5);
   CHECK(seen.frames > 5);
   CHECK(seen.cuts > 5);
+  CHECK(seen.evacuated > 20);
+  CHECK(seen.shrunk > 5);
 }
 
 TEST_CASE("on directory regions neither, and its host file stays the same") {

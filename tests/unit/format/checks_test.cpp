@@ -121,7 +121,7 @@ TEST_CASE("the layout lets nothing near the superblocks, the lanes or the end") 
   }
   CHECK_FALSE(layout.usable({BlockNo(512), 0}));
   CHECK_FALSE(layout.usable({BlockNo(512), ~std::uint64_t{0}}));
-  layout.grown(5000);
+  layout.resized(5000);
   CHECK(layout.usable(BlockNo(4096)));
 }
 

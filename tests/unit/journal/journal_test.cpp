@@ -69,6 +69,7 @@ class ForgetfulRegion final : public Region {
     }
   }
   Status grow(std::uint64_t size) override { return sim_.grow(size); }
+  Status shrink(std::uint64_t size) override { return sim_.shrink(size); }
 
   void begin_commit() { fences_ = 0; }
   std::function<void()> before_fence = [] {

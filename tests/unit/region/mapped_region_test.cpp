@@ -1,5 +1,6 @@
 #include "region/mapped_region.hpp"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -10,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <vector>
 
 #include "base/unique_fd.hpp"
@@ -182,6 +184,55 @@ TEST_CASE("mapped region: growth that stops in the middle is taken back") {
     PMEMFS_SKIP("needs the right to mount");
   }
   CHECK(status == 0);
+}
+
+TEST_CASE("mapped region: shrinking cuts the file and takes the addresses away") {
+  const TempDir dir(test::kTmpfs);
+  region::CreateOptions options;
+  options.emulate = true;
+  options.size = 32 * kMiB;
+  std::string why;
+  const auto made = region::create(dir / "r", options, why);
+  REQUIRE(made.ok());
+  Region& region = (*made)->region();
+  const std::uint64_t value = ~0ULL;
+  region.stream(ByteOff(20 * kMiB - 8), &value, sizeof value);
+  region.stream(ByteOff(20 * kMiB + 4096), &value, sizeof value);
+  region.fence();
+  const std::byte* const base = region.data();
+  REQUIRE(region.shrink(20 * kMiB).ok());
+  CHECK(region.size() == 20 * kMiB);
+  CHECK(region.data() == base);
+  CHECK(std::filesystem::file_size(dir / "r") == 20 * kMiB);
+  CHECK(base[20 * kMiB - 1] == std::byte{0xFF});
+  test::ChildProcess touching([&] {
+    ::signal(SIGSEGV, SIG_DFL);
+    const struct rlimit no_core = {0, 0};
+    ::setrlimit(RLIMIT_CORE, &no_core);
+    return base[20 * kMiB] == std::byte{0} ? 0 : 1;
+  });
+  CHECK(touching.wait() != 0);
+  REQUIRE(region.grow(24 * kMiB).ok());
+  CHECK(base[20 * kMiB + 4096] == std::byte{0});
+  CHECK(std::filesystem::file_size(dir / "r") == 24 * kMiB);
+}
+
+TEST_CASE("mapped region: what cannot shrink says so and stays") {
+  const TempDir dir(test::kTmpfs);
+  const std::string path = dir / "file";
+  std::ofstream(path).close();
+  std::filesystem::resize_file(path, 20 * kMiB);
+  const base::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  region::MapOptions options;
+  const auto fixed = region::MappedRegion::map(fd.get(), 20 * kMiB, options);
+  REQUIRE(fixed.ok());
+  CHECK((*fixed)->shrink(16 * kMiB).code() == EOPNOTSUPP);
+  CHECK((*fixed)->size() == 20 * kMiB);
+  options.read_only = true;
+  const auto read_only = region::MappedRegion::map(fd.get(), 20 * kMiB, options);
+  REQUIRE(read_only.ok());
+  CHECK((*read_only)->shrink(16 * kMiB).code() == EROFS);
+  CHECK(std::filesystem::file_size(path) == 20 * kMiB);
 }
 
 TEST_CASE("mapped region: a process with little address space gets what it can have") {

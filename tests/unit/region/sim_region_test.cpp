@@ -175,6 +175,22 @@ TEST_CASE("sim region: growth moves nothing, is durable, and can fail") {
   CHECK(word(*after, 0) == 0);
 }
 
+TEST_CASE("sim region: shrinking forgets, and growth after it brings zeros") {
+  SimRegion region(8 * 4096);
+  const std::uint64_t value = 7;
+  region.store(ByteOff(5 * 4096), &value, sizeof value);
+  region.store(ByteOff(0), &value, sizeof value);
+  REQUIRE(region.shrink(4 * 4096).ok());
+  CHECK(region.size() == 4 * 4096);
+  CHECK(region.pending_lines() == 1);
+  KeepAll all;
+  CHECK(region.crash(all)->size() == 4 * 4096);
+  REQUIRE(region.grow(8 * 4096).ok());
+  CHECK(region.data()[5 * 4096] == std::byte{0});
+  region.set_read_only(true);
+  CHECK(region.shrink(4096).code() == EROFS);
+}
+
 TEST_CASE("sim region: poke damages cache and media alike") {
   SimRegion region(kSize);
   const std::uint64_t junk = 0xDEAD;

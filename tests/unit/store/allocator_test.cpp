@@ -1,5 +1,6 @@
 #include "store/allocator.hpp"
 
+#include <algorithm>
 #include <random>
 #include <set>
 #include <vector>
@@ -183,6 +184,58 @@ TEST_CASE("a hold that ends gives back what was free and what became free") {
   CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1000), 200}});
   allocator.let_go({BlockNo(1050), 100});  // no hold: nothing to do
   CHECK(allocator.free_blocks() == 200);
+}
+
+TEST_CASE("a hold may take what others left of a range, and all of it can be cut off") {
+  Allocator allocator;
+  allocator.add({BlockNo(1000), 100});
+  const BlockRun across{BlockNo(1040), 20};
+  const BlockRun inside{BlockNo(1070), 5};
+  const BlockRun tail{BlockNo(1050), 50};
+  CHECK(allocator.hold(across));
+  CHECK(allocator.hold(inside));
+  CHECK(allocator.is_held(across));
+  CHECK_FALSE(allocator.is_held({BlockNo(1040), 10}));
+  CHECK_FALSE(allocator.cut_off(tail));
+  const std::vector<BlockRun> rest{{BlockNo(1060), 10}, {BlockNo(1075), 25}};
+  CHECK(allocator.hold_rest(tail) == rest);
+  CHECK(allocator.hold_rest(tail).empty());
+  CHECK(allocator.free_in(tail) == 50);
+  SECTION("given back") {
+    for (const BlockRun& run : rest) {
+      allocator.let_go(run);
+    }
+    CHECK(allocator.free_blocks() == 75);
+    CHECK_FALSE(allocator.cut_off(tail));
+  }
+  SECTION("cut off") {
+    CHECK(allocator.cut_off(tail));
+    CHECK(allocator.free_in({BlockNo(1000), 1000}) == 50);
+    CHECK(allocator.free_blocks() == 40);
+    CHECK(allocator.is_held({BlockNo(1040), 10}));
+    allocator.let_go_all();
+    CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1000), 50}});
+    CHECK(allocator.add({BlockNo(1050), 10}));  // as growth does
+    CHECK(allocator.runs() == std::vector<BlockRun>{{BlockNo(1000), 60}});
+  }
+  SECTION("not while a block of it is in use") {
+    allocator.let_go({BlockNo(1075), 25});
+    CHECK(allocator.take(1, hint(1080)));
+    CHECK(allocator.hold_rest(tail).size() == 1);
+    CHECK_FALSE(allocator.cut_off(tail));
+    CHECK(allocator.add({BlockNo(1080), 1}));
+    CHECK(allocator.cut_off(tail));
+  }
+}
+
+TEST_CASE("what is freed in a held range in any order is merged") {
+  Allocator allocator;
+  CHECK(allocator.hold({BlockNo(1000), 100}));
+  for (const std::uint64_t at : {1020U, 1000U, 1040U, 1030U, 1010U}) {
+    CHECK(allocator.add({BlockNo(at), 10}));
+    CHECK_FALSE(allocator.add({BlockNo(at + 9), 1}));
+  }
+  CHECK_FALSE(allocator.add({BlockNo(999), 200}));
 }
 
 TEST_CASE("inode numbers come lowest first, the last freed before them") {
