@@ -292,8 +292,9 @@ class Filesystem final {
   FilesystemStatus status();
   Result<std::vector<DurableFile>> durable_files();
   // Empties 2 MiB frames of ordinary files' data until `wanted` whole ones are free, as far as
-  // there is room elsewhere; returns how many are. Regions with data in extents; EOPNOTSUPP, EROFS.
-  Result<std::uint64_t> make_frames(std::uint64_t wanted);
+  // there is room elsewhere; status() tells how many are. Regions with data in extents;
+  // EOPNOTSUPP, EROFS.
+  Result<Relocated> make_frames(std::uint64_t wanted, const RelocationWatch& watch = {});
   // Brings a file's data together; `ino` 0: every file's, each as far as it has more pieces than it
   // needs. One file: ETXTBSY, EBUSY, EISDIR, EINVAL (no regular one); of all, those are left
   // behind. On directory regions a file moves whole, and only while nobody has it open or mapped;

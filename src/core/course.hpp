@@ -13,6 +13,7 @@ class Course {
   // `total`: blocks that are to move, as far as is known.
   Course(const RelocationWatch& watch, std::uint64_t total) : watch_(watch), total_(total) {}
 
+  void expect(std::uint64_t blocks) { total_ = blocks; }
   // False: to be ended.
   bool moved(std::uint64_t blocks) {
     done.bytes += blocks * format::kBlockSize;

@@ -270,15 +270,8 @@ FilesystemStatus Filesystem::status() {
 Result<std::vector<DurableFile>> Filesystem::durable_files() {
   return core::durable_files(impl_->context);
 }
-Result<std::uint64_t> Filesystem::make_frames(std::uint64_t wanted) {
-  core::Context& c = impl_->context;
-  if (c.has_backing()) {
-    return Error(EOPNOTSUPP);
-  }
-  if (c.read_only()) {
-    return Error(EROFS);
-  }
-  return core::make_frames(c, wanted);
+Result<Relocated> Filesystem::make_frames(std::uint64_t wanted, const RelocationWatch& watch) {
+  return core::compact(impl_->context, wanted, watch);
 }
 Result<Relocated> Filesystem::defrag(InodeNo ino, const RelocationWatch& watch) {
   return core::defrag(impl_->context, ino, watch);

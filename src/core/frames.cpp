@@ -5,6 +5,7 @@
 #include <optional>
 #include <shared_mutex>
 
+#include "core/course.hpp"
 #include "core/extent_fill.hpp"
 #include "core/gate.hpp"
 #include "core/relocate.hpp"
@@ -80,10 +81,12 @@ class HeldFrames {
   explicit HeldFrames(store::Allocator& blocks) : blocks_(blocks) {}
   HeldFrames(const HeldFrames&) = delete;
   HeldFrames& operator=(const HeldFrames&) = delete;
-  ~HeldFrames() {
+  ~HeldFrames() { let_go(); }
+  void let_go() {
     for (const std::uint64_t frame : frames_) {
       blocks_.let_go(frame_run(frame));
     }
+    frames_.clear();
   }
   // False when the frame is held by others.
   bool add(std::uint64_t frame) {
@@ -109,29 +112,19 @@ class HeldFrames {
 };
 
 // Takes the cheapest frames until there are enough, or until the rest of the region could not take
-// what is in them.
-void choose(const FrameUse& use, std::uint64_t missing, std::uint64_t free, HeldFrames& held) {
+// what is in them. Returns the blocks that are to move.
+std::uint64_t choose(const FrameUse& use, std::uint64_t missing, std::uint64_t free,
+                     HeldFrames& held) {
   std::uint64_t to_move = 0;
   for (const std::uint64_t frame : use.candidates()) {
     free -= std::min<std::uint64_t>(free, use.free_in(frame));
     to_move += use.movable_in(frame);
     if (missing == 0 || to_move > free) {
-      return;
+      return to_move - use.movable_in(frame);
     }
     missing -= held.add(frame) ? 1U : 0U;
   }
-}
-
-// Moves what the file has in the frame, step by step, so that others get at it in between.
-void empty_frame_of(Context& c, InodeNo ino, BlockRun frame) {
-  for (;;) {
-    const NodeRef node = c.nodes.get(ino);
-    const std::unique_lock lock(node->lock);
-    const auto moved = relocate_out_of(c, *node, frame);
-    if (!moved || *moved == 0) {
-      return;
-    }
-  }
+  return to_move;
 }
 
 }  // namespace
@@ -176,12 +169,11 @@ void for_each_movable(Context& c,
 
 }  // namespace
 
-std::uint64_t make_frames(Context& c, std::uint64_t wanted) {
+std::uint64_t make_frames(Context& c, std::uint64_t wanted, Course& course) {
   store::Allocator& blocks = c.store->blocks();
   const std::uint64_t present = blocks.aligned_pieces(kFrameBlocks);
-  const std::unique_lock one_at_a_time(c.compaction, std::try_to_lock);
-  if (c.has_backing() || present >= wanted || !one_at_a_time) {
-    return present;  // who is at it now may take long (evacuate)
+  if (c.has_backing() || present >= wanted) {
+    return present;
   }
   FrameUse use(c.store->space().blocks);
   for_each_movable(c, [&use](InodeNo, const std::vector<Mapping>& extents) {
@@ -192,17 +184,21 @@ std::uint64_t make_frames(Context& c, std::uint64_t wanted) {
   for (const BlockRun& run : blocks.runs()) {
     use.add_free(run);
   }
-  {
-    HeldFrames held(blocks);
-    const std::uint64_t spread = blocks.free_blocks() - present * kFrameBlocks;
-    choose(use, wanted - present, spread, held);
-    held.sort();
-    for_each_movable(c, [&](InodeNo ino, const std::vector<Mapping>& extents) {
-      for (const Mapping& m : extents) {
-        held.for_each_in(m, [&](BlockRun frame) { empty_frame_of(c, ino, frame); });
-      }
-    });
-  }
+  HeldFrames held(blocks);
+  const std::uint64_t spread = blocks.free_blocks() - present * kFrameBlocks;
+  course.expect(choose(use, wanted - present, spread, held));
+  held.sort();
+  for_each_movable(c, [&](InodeNo ino, const std::vector<Mapping>& extents) {
+    for (const Mapping& m : extents) {
+      held.for_each_in(m, [&](BlockRun frame) {
+        if (course.done.finished) {
+          (void)in_steps(c, ino, course, Moving::kData,
+                         [frame, &c](Node& node) { return relocate_out_of(c, node, frame); });
+        }
+      });
+    }
+  });
+  held.let_go();
   return blocks.aligned_pieces(kFrameBlocks);
 }
 
@@ -220,6 +216,20 @@ std::optional<InodeRecord> file_in_extents(Context& c, Node& node) {
 
 }  // namespace
 
+namespace {
+
+// Unless somebody is at it now, who may take long (evacuate).
+void make_frames_if_idle(Context& c, std::uint64_t wanted) {
+  const std::unique_lock one_at_a_time(c.compaction, std::try_to_lock);
+  if (one_at_a_time) {
+    const RelocationWatch nobody;
+    Course course(nobody, 0);
+    make_frames(c, wanted, course);
+  }
+}
+
+}  // namespace
+
 // What moves into frames gives up blocks elsewhere, of which more frames can be made.
 void frame_before_pin(Context& c, Node& node) {
   const auto file = file_in_extents(c, node);
@@ -228,7 +238,7 @@ void frame_before_pin(Context& c, Node& node) {
   }
   std::uint64_t wanted = file->size.load() / format::kFrameSize;
   for (bool more = true; more;) {
-    make_frames(c, wanted);
+    make_frames_if_idle(c, wanted);
     const std::unique_lock lock(node.lock);
     auto inode = read_inode(c, node);
     if (!inode || !is_regular(*inode) || pinned(*inode)) {
@@ -248,7 +258,7 @@ void make_frames_before_growth(Context& c, Node& node, std::uint64_t size) {
   const std::uint64_t wanted = size / format::kFrameSize;
   const std::uint64_t present = inode->size.load() / format::kFrameSize;
   if (wanted > present) {
-    make_frames(c, wanted - present);
+    make_frames_if_idle(c, wanted - present);
   }
 }
 

@@ -11,6 +11,8 @@
 
 namespace pmemfs::core {
 
+class Course;
+
 using extent_data::kFrameBlocks;
 
 // The extents of a regular file. ENOENT, EISDIR, EINVAL (a device, say), EOPNOTSUPP (a region with
@@ -25,8 +27,8 @@ void for_each_file(Context& c, const FileVisitor& visit);
 
 // Tries to have at least `wanted` whole frames free: empties those that take the least moving, as
 // far as there is free space outside them. Returns how many are free then. Takes time in proportion
-// to the files there are and to what moves. No locks held.
-std::uint64_t make_frames(Context& c, std::uint64_t wanted);
+// to the files there are and to what moves. Lock: Context::compaction.
+std::uint64_t make_frames(Context& c, std::uint64_t wanted, Course& course);
 
 // Before a file in extents becomes durable: its whole frames come to lie in frames as far as such
 // can be made; the caller's fill() does what has holes. Before a durable one grows to `size` bytes:

@@ -1,5 +1,7 @@
 #include "core/rearrange.hpp"
 
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "core/backing_defrag.hpp"
@@ -111,6 +113,14 @@ Result<Relocated> defrag(Context& c, InodeNo ino, const RelocationWatch& watch) 
     name_left(c, result->left);
   }
   return result;
+}
+
+Result<Relocated> compact(Context& c, std::uint64_t frames, const RelocationWatch& watch) {
+  PMEMFS_CHECK(check_movable(c));
+  const std::lock_guard one_at_a_time(c.compaction);
+  Course course(watch, 0);
+  make_frames(c, frames, course);
+  return std::move(course.done);
 }
 
 }  // namespace pmemfs::core

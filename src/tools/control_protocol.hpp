@@ -16,9 +16,9 @@
 //
 // Commands: state, status, durable, counters, reset_counters;
 //   grow {"size":N} in bytes, 0 for all that the region has;
-//   defrag {"inode":N}, 0 for all files; evacuate {"offset":N,"length":N}; shrink {"size":N}: with
-//   progress, and ended when the asking side goes away;
-//   stamp_to_move {"inode":N}: a stamp; unlink_moved {"directory":N,"name":[bytes],"stamp":…}.
+//   defrag {"inode":N}, 0 for all files; compact {"size":N}; evacuate {"offset":N,"length":N};
+//   shrink {"size":N}: with progress, and ended when the asking side goes away; stamp_to_move
+//   {"inode":N}: a stamp; unlink_moved {"directory":N,"name":[bytes],"stamp":…}.
 namespace pmemfs::tools::control {
 
 using Json = nlohmann::json;

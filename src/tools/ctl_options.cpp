@@ -12,8 +12,9 @@ namespace pmemfs::tools {
 namespace {
 
 bool known(const std::string& command) {
-  constexpr std::array<std::string_view, 8> kCommands = {"status", "durable",  "counters", "defrag",
-                                                         "grow",   "evacuate", "shrink", "migrate"};
+  constexpr std::array<std::string_view, 9> kCommands = {"status", "durable", "counters",
+                                                         "defrag", "compact", "evacuate",
+                                                         "grow",   "shrink",  "migrate"};
   return std::find(kCommands.begin(), kCommands.end(), command) != kCommands.end();
 }
 
@@ -68,8 +69,8 @@ CommandLine ctl_command_line() {
       "reset", "counters: start again from zero after showing them")(
       "region", "defrag: every file of the filesystem that PATH lies in")(
       "offset", text_value("SIZE"), "evacuate: where the range begins in the region")(
-      "length", text_value("SIZE"), "evacuate: how long it is")("size", text_value("SIZE"),
-                                                                "grow: the new size of the region")(
+      "length", text_value("SIZE"), "evacuate: how long it is")(
+      "size", text_value("SIZE"), "grow: the new size of the region; compact: of the free frames")(
       "to", text_value("DIR"), "migrate: the directory on another pmemfs");
   line.positional = {{"command", 1}, {"path", -1}};
   line.epilogue =
@@ -78,6 +79,8 @@ CommandLine ctl_command_line() {
       "  durable   the files and directories marked mmap-durable\n"
       "  counters  FUSE requests since the mount by kind (of a mounted filesystem)\n"
       "  defrag    brings the data of files together, of all below a directory (mounted)\n"
+      "  compact   makes --size free in whole frames of 2 MiB, for durable files (mounted, "
+      "extents)\n"
       "  evacuate  moves all but durable files' data out of a range (mounted, extents)\n"
       "  grow      makes the filesystem larger, to --size or all of its device (mounted, extents)\n"
       "  shrink    PATH SIZE: empties what lies beyond SIZE and cuts it off (mounted, extents)\n"
@@ -112,7 +115,11 @@ std::optional<CtlOptions> parse_ctl_options(int argc, const char* const* argv) {
   check_option(*vars, options, "region", "defrag");
   check_option(*vars, options, "offset", "evacuate");
   check_option(*vars, options, "length", "evacuate");
-  check_option(*vars, options, "size", "grow");
+  if (options.command != "compact") {
+    check_option(*vars, options, "size", "grow");
+  } else if (vars->count("size") == 0) {
+    fail(kExitUsage, "compact wants --size; see pmemfsctl --help");
+  }
   check_option(*vars, options, "to", "migrate");
   options.to = text_of(*vars, "to");
   if (vars->count("size") != 0) {

@@ -10,14 +10,14 @@
 namespace pmemfs::tools {
 
 struct CtlOptions {
-  std::string command;             // status, durable, counters, defrag, evacuate, grow, shrink, migrate
+  std::string command;  // status, durable, counters, defrag, compact, evacuate, grow, …
   std::vector<std::string> paths;  // one, but for defrag and migrate
   bool json = false;
   bool reset = false;        // counters
   bool region = false;       // defrag: everything
   std::uint64_t offset = 0;  // evacuate, in bytes
   std::uint64_t length = 0;
-  std::uint64_t size = 0;  // shrink; grow, 0: all there is
+  std::uint64_t size = 0;  // shrink, compact; grow, 0: all there is
   std::string to;          // migrate: the directory where it goes
 };
 

@@ -173,6 +173,29 @@ Json evacuate(const CtlOptions& options) {
   return answer;
 }
 
+Json compact(const CtlOptions& options) {
+  const std::string& path = options.paths.front();
+  Json answer = ask(target_of(path), {{"command", "compact"}, {"size", options.size}});
+  if (const int code = refusal(answer); code != 0) {
+    fail(kExitFailure, "{}: {}", path,
+         code == EOPNOTSUPP ? "its data is not in extents of the region: it has no frames"
+                            : error_text(code));
+  }
+  return answer;
+}
+
+std::optional<std::string> frames_missing(const std::string& path, const Json& report) {
+  const auto wanted = report.value("frames_wanted", std::uint64_t{0});
+  const auto free = report.value("frames_free", std::uint64_t{0});
+  if (free >= wanted) {
+    return std::nullopt;
+  }
+  return fmt::format("{}: {} of {} frames of 2 MiB are free{}", path, free, wanted,
+                     report.value("finished", true)
+                         ? "; the rest is durable, metadata, or finds no room elsewhere"
+                         : ": ended before it was done");
+}
+
 std::string why_not_larger(int code) {
   switch (code) {
     case EINVAL:
@@ -229,6 +252,9 @@ Json shrink(const CtlOptions& options) {
 }  // namespace
 
 std::optional<std::string> what_stays(const CtlOptions& options, const Json& report) {
+  if (options.command == "compact") {
+    return frames_missing(options.paths.front(), report);
+  }
   if (options.command != "evacuate" && options.command != "shrink") {
     return std::nullopt;
   }
@@ -257,6 +283,9 @@ Json rearrange(const CtlOptions& options) {
   }
   if (options.command == "shrink") {
     return shrink(options);
+  }
+  if (options.command == "compact") {
+    return compact(options);
   }
   return options.command == "defrag" ? defrag(options) : evacuate(options);
 }

@@ -56,6 +56,9 @@ void DaemonControl::start() {
   server_.add("shrink", guarded([this](const Json& request, const control::Progress& progress) {
                 return shrink(request, progress);
               }));
+  server_.add("compact", guarded([this](const Json& request, const control::Progress& progress) {
+                return compact(request, progress);
+              }));
   server_.add("evacuate", guarded([this](const Json& request, const control::Progress& progress) {
                 return evacuate(request, progress);
               }));
@@ -138,6 +141,20 @@ Json DaemonControl::defrag(const Json& request, const control::Progress& progres
     return {{"refused", done.code()}};
   }
   return relocated_report(*done);
+}
+
+Json DaemonControl::compact(const Json& request, const control::Progress& progress) {
+  Filesystem& filesystem = region_.filesystem();
+  const std::uint64_t bytes = request.at("size").get<std::uint64_t>();
+  const std::uint64_t wanted = bytes / format::kFrameSize + (bytes % format::kFrameSize != 0);
+  const auto done = filesystem.make_frames(wanted, watch(progress));
+  if (!done) {
+    return {{"refused", done.code()}};
+  }
+  Json report = relocated_report(*done);
+  report["frames_wanted"] = wanted;
+  report["frames_free"] = filesystem.status().region_frames_free;
+  return report;
 }
 
 Json DaemonControl::grow(const Json& request) {

@@ -37,6 +37,7 @@ class DaemonControl {
   control::Json reset_counters();
   // Moves data, with progress; ends early when nobody listens any more or the mount comes down.
   control::Json defrag(const control::Json& request, const control::Progress& progress);
+  control::Json compact(const control::Json& request, const control::Progress& progress);
   control::Json grow(const control::Json& request);
   control::Json stamp_to_move(const control::Json& request);
   control::Json unlink_moved(const control::Json& request);

@@ -72,7 +72,7 @@ Json read_region(const std::string& command, const std::string& path) {
 
 Json get_report(const CtlOptions& options) {
   if (options.command == "defrag" || options.command == "evacuate" || options.command == "grow" ||
-      options.command == "shrink") {
+      options.command == "shrink" || options.command == "compact") {
     return rearrange(options);
   }
   if (options.command == "migrate") {
@@ -94,6 +94,9 @@ std::string show(const std::string& command, const Json& report) {
   }
   if (command == "defrag" || command == "evacuate" || command == "migrate") {
     return show_relocated(report);
+  }
+  if (command == "compact") {
+    return show_relocated(report) + show_frames(report);
   }
   if (command == "grow") {
     return show_grown(report);

@@ -225,6 +225,10 @@ std::string show_grown(const Json& report) {
   return fmt::format("the region has {} now\n", show_size(number(report, "region_bytes")));
 }
 
+std::string show_frames(const Json& report) {
+  return fmt::format("{} frames of 2 MiB are free\n", number(report, "frames_free"));
+}
+
 std::string show_status(const Json& report) {
   Lines lines;
   show_identity(lines, report);

@@ -34,5 +34,6 @@ std::string show_durable(const Json& report);
 std::string show_counters(const Json& report);
 std::string show_relocated(const Json& report);
 std::string show_grown(const Json& report);
+std::string show_frames(const Json& report);
 
 }  // namespace pmemfs::tools

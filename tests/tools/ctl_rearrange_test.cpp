@@ -150,6 +150,33 @@ TEST_CASE("evacuate: ordinary files leave, durable ones are listed with their pa
   CHECK(text.output.find("(ETXTBSY): 1 durable files are there") != std::string::npos);
 }
 
+TEST_CASE("compact: frames that ordinary files hold in part become free") {
+  need_mounting();
+  const Mount mount(MountSpec{Kind::kFile});  // of 64 MiB: 32 frames
+  for (int i = 0; i < 110; ++i) {
+    make_file(mount / std::to_string(i), pattern(512U << 10U, static_cast<unsigned>(i)));
+  }
+  for (int i = 0; i < 110; i += 4) {  // a quarter of each frame
+    NEED_OK(sys::unlink(mount / std::to_string(i)));
+  }
+  const std::uint64_t before = run_json({"status", mount.root()})["region_frames_free"];
+  const Json done = run_json({"compact", "--size=10M", mount.root()});
+  CHECK(before < 5);
+  CHECK(done["frames_wanted"] == 5);
+  CHECK(done["frames_free"] >= 5);
+  CHECK(done["bytes_moved"] > 0);
+  for (int i = 1; i < 110; i += 4) {
+    CHECK(content_of(mount / std::to_string(i)) == pattern(512U << 10U, static_cast<unsigned>(i)));
+  }
+  const std::string ctl = program("pmemfsctl");
+  const ProgramResult all = run_program({ctl, "compact", "--size=64M", mount.root()});
+  CHECK(all.status == 32);
+  CHECK(all.output.find("of 32 frames of 2 MiB are free") != std::string::npos);
+  check_refused({ctl, "compact", mount.root()}, 1, "wants --size");
+  const Mount directory(MountSpec{Kind::kDirectory});
+  check_refused({ctl, "compact", "--size=2M", directory.root()}, 32, "no frames");
+}
+
 TEST_CASE("what defrag and evacuate refuse, with one line each") {
   need_mounting();
   const Mount mount(MountSpec{Kind::kFile});
