@@ -36,7 +36,7 @@ class PropertyRun {
     return true;
   }
   [[nodiscard]] std::uint64_t durable_files() const { return durable_.size(); }
-  [[nodiscard]] std::uint64_t frames_made() const { return frames_made_; }
+  [[nodiscard]] std::uint64_t compactions() const { return compactions_; }
   [[nodiscard]] std::uint64_t files_moved() const { return files_moved_; }
   [[nodiscard]] int cuts() const { return cuts_; }
   [[nodiscard]] int evacuated() const { return evacuated_; }
@@ -55,7 +55,7 @@ class PropertyRun {
 
   std::uint64_t below(std::uint64_t n) { return rng_() % n; }
   // Few files on a directory region, so that what is written in turns falls into pieces.
-  std::string name() { return "f" + std::to_string(below(data_ == Data::kBacking ? 4 : 40)); }
+  std::string name() { return "f" + std::to_string(below(data_ == Data::kBacking ? 4 : 20)); }
 
   void step() {
     switch (below(data_ == Data::kBacking ? 9 : 11)) {
@@ -150,7 +150,7 @@ class PropertyRun {
   }
 
   void grow_durable(const std::string& file) {
-    if (!durable_.contains(file) || rig_.stat(file).size > 6'000'000) {
+    if (!durable_.contains(file) || rig_.stat(file).size > 4'000'000) {
       return;
     }
     resize(file, rig_.stat(file).size + below(2'500'000));
@@ -162,9 +162,10 @@ class PropertyRun {
       REQUIRE(rig_.fs().sync().ok());
       return;
     }
-    const auto frames = rig_.fs().make_frames(1 + below(6));
-    REQUIRE(frames.ok());
-    frames_made_ += frames->bytes == 0 ? 0U : 1U;
+    const std::uint64_t free = rig_.fs().status().region_frames_free;
+    const auto done = rig_.fs().make_frames(free + 1 + below(6));
+    REQUIRE(done.ok());
+    compactions_ += done->bytes > 0 ? 1U : 0U;
   }
 
   // Overlaps with what is evacuated already are refused; a restart ends those.
@@ -295,7 +296,7 @@ class PropertyRun {
   std::mt19937_64 rng_;
   CoreRig rig_;
   std::map<std::string, Promise> durable_;
-  std::uint64_t frames_made_ = 0;
+  std::uint64_t compactions_ = 0;
   std::uint64_t files_moved_ = 0;
   int cuts_ = 0;
   int evacuated_ = 0;

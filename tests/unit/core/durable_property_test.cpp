@@ -7,7 +7,7 @@ namespace {
 
 struct Seen {
   std::uint64_t durable = 0;
-  std::uint64_t frames = 0;
+  std::uint64_t compactions = 0;  // that moved something
   std::uint64_t moved = 0;
   int cuts = 0;
   int evacuated = 0;
@@ -23,7 +23,7 @@ Seen run_all(CoreRig::Data data, std::uint64_t seeds) {
     PropertyRun run(seed, data);
     CHECK(run.run(steps));
     seen.durable += run.durable_files();
-    seen.frames += run.frames_made();
+    seen.compactions += run.compactions();
     seen.moved += run.files_moved();
     seen.cuts += run.cuts();
     seen.evacuated += run.evacuated();
@@ -37,7 +37,7 @@ Seen run_all(CoreRig::Data data, std::uint64_t seeds) {
 TEST_CASE("no byte of a durable file moves, whatever happens") {
   const Seen seen = run_all(CoreRig::Data::kExtents, 6);
   CHECK(seen.durable > 5);
-  CHECK(seen.frames > 5);
+  CHECK(seen.compactions > 2);
   CHECK(seen.cuts > 5);
   CHECK(seen.evacuated > 20);
   CHECK(seen.shrunk > 5);

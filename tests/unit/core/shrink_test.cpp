@@ -69,7 +69,16 @@ TEST_CASE("a region shrinks under everything that lies in its tail") {
 
 TEST_CASE("a power cut at any fence of shrinking leaves the old size or the new one") {
   CoreRig rig(CoreRig::Data::kExtents);
-  make_in_tail(rig, [&] { make_all(rig); });
+  // Some of the kinds: each by itself has a test of its own.
+  const auto& kinds = samples();
+  const auto whole = [&] {
+    return kinds[0].whole(rig) && kinds[3].whole(rig) && kinds[6].whole(rig);
+  };
+  make_in_tail(rig, [&] {
+    for (const std::size_t i : {0U, 3U, 6U}) {
+      kinds[i].make(rig);
+    }
+  });
   bool old_seen = false;
   bool longer_seen = false;
   at_every_fence(
@@ -78,11 +87,11 @@ TEST_CASE("a power cut at any fence of shrinking leaves the old size or the new 
         const std::uint64_t size = size_of(rig);
         REQUIRE((size == 2 * kTail || size == kTail));
         old_seen = old_seen || size == 2 * kTail;
-        REQUIRE(all_whole(rig));
+        REQUIRE(whole());
         if (rig.region().size() > kTail) {
           longer_seen = longer_seen || size == kTail;
           check_shrunk(rig, kTail);  // goes on, or cuts the file alone
-          REQUIRE(all_whole(rig));
+          REQUIRE(whole());
         }
         CHECK(rig.fs().shrink_region(kTail, {}).code() == EINVAL);
         check_sound(rig);

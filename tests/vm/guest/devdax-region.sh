@@ -38,4 +38,20 @@ expect "content of a read-only mount" "$(head -c 7 $P/db)" durable
 ! touch $P/new 2>/dev/null || fail "a read-only mount was written to"
 umount.fuse.pmemfs $D || fail "umount by device failed"
 
+
+# Smaller and larger again while it is mounted; the size stays over mounts.
+mount.fuse.pmemfs $D $P || fail "the device cannot be mounted"
+bytes() { pmemfsctl status --json $P | sed -n 's/.*"region_bytes": \([0-9]*\),/\1/p'; }
+before=$(bytes)
+dd if=/dev/urandom of=$P/data bs=1M count=100 2>/dev/null
+sum=$(md5sum <$P/data)
+pmemfsctl shrink $P 256M >/dev/null || fail "the region does not shrink"
+umount.fuse.pmemfs $P
+mount.fuse.pmemfs $D $P || fail "the smaller region cannot be mounted"
+expect "size after shrinking" "$(bytes)" 268435456
+expect "content after shrinking" "$(md5sum <$P/data)" "$sum"
+pmemfsctl grow $P >/dev/null || fail "the region does not grow"
+expect "size after growing" "$(bytes)" "$before"
+expect "content after growing" "$(md5sum <$P/data)" "$sum"
+umount.fuse.pmemfs $P
 pass
