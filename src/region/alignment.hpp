@@ -21,8 +21,8 @@ struct XfsGeometry {
 [[nodiscard]] bool aligns_to_huge_pages(const XfsGeometry& geometry);
 
 // ext4 aligns what it allocates in pieces of the stripe to it; else it begins where the last piece
-// ended, which in groups that begin with metadata is no multiple of 2 MiB. `options`: of the mounted
-// filesystem, as the kernel shows them ("rw,stripe=512,dax=always"), blocks of 4 KiB.
+// ended, which in groups that begin with metadata is no multiple of 2 MiB. `options`: of the
+// mounted filesystem, as the kernel shows them ("rw,stripe=512,dax=always"), blocks of 4 KiB.
 [[nodiscard]] bool ext4_aligns_to_huge_pages(std::string_view options);
 
 }  // namespace pmemfs::region
