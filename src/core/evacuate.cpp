@@ -48,6 +48,10 @@ std::uint64_t blocks_in(const std::vector<Mapping>& extents, BlockRun range) {
   return n;
 }
 
+Result<std::uint64_t> move_data_out_of(Context& c, Node& node, BlockRun range) {
+  return relocate_out_of(c, node, range, Room::kAnywhere);
+}
+
 std::vector<Owner> files_in(Context& c, BlockRun range) {
   std::vector<Owner> files;
   for_each_file(c, [&](InodeNo ino, bool durable, const std::vector<Mapping>& extents) {
@@ -172,7 +176,7 @@ class Evacuation {
 
   void move_files() {
     for (const Owner& file : files_in(c_, range_)) {
-      if (const int reason = move_owner(file.ino, Moving::kData, relocate_out_of); reason != 0) {
+      if (const int reason = move_owner(file.ino, Moving::kData, move_data_out_of); reason != 0) {
         course_.leave(file.ino, file.blocks, reason);
       }
       if (!course_.done.finished) {

@@ -192,8 +192,9 @@ std::uint64_t make_frames(Context& c, std::uint64_t wanted, Course& course) {
     for (const Mapping& m : extents) {
       held.for_each_in(m, [&](BlockRun frame) {
         if (course.done.finished) {
-          (void)in_steps(c, ino, course, Moving::kData,
-                         [frame, &c](Node& node) { return relocate_out_of(c, node, frame); });
+          (void)in_steps(c, ino, course, Moving::kData, [frame, &c](Node& node) {
+            return relocate_out_of(c, node, frame, Room::kBetweenFrames);
+          });
         }
       });
     }

@@ -41,9 +41,7 @@ std::vector<Mapping> pieces_in(const store::ExtentMap& map, BlockRun range) {
 
 // Moves as much of the piece as one free run takes; returns how much.
 Result<std::uint64_t> move_front(Edit& edit, InodeRecord& inode, const Mapping& piece,
-                                 BlockNo near) {
-  store::AllocationHint hint;
-  hint.near = near;
+                                 const store::AllocationHint& hint) {
   PMEMFS_TRY(const BlockRun to, edit.change().allocate(piece.count, hint));
   if (!piece.unwritten) {
     PMEMFS_CHECK(extent_data::copy_blocks(edit, piece.physical, to));
@@ -57,23 +55,29 @@ Result<std::uint64_t> move_front(Edit& edit, InodeRecord& inode, const Mapping& 
 // Moves the pieces as far as the change has room for; returns how many blocks. To `near`, or behind
 // what lies before each piece.
 Result<std::uint64_t> move_pieces(Edit& edit, InodeRecord& inode,
-                                  const std::vector<Mapping>& pieces, BlockNo near) {
+                                  const std::vector<Mapping>& pieces, BlockNo near, Room room) {
   std::uint64_t moved = 0;
+  store::AllocationHint hint;
+  hint.spare_frames = room == Room::kBetweenFrames;
   for (Mapping piece : pieces) {
     const Mapping before = piece.logical == 0 ? Mapping{} : edit.map().at(piece.logical - 1);
-    BlockNo to = near;
+    hint.near = near;
     if (!near && before.physical) {
-      to = BlockNo(before.physical.value + 1);
+      hint.near = BlockNo(before.physical.value + 1);
     }
     while (piece.count > 0) {
       if (edit.full()) {
         return moved;
       }
-      PMEMFS_TRY(const std::uint64_t n, move_front(edit, inode, piece, to));
+      const auto done = move_front(edit, inode, piece, hint);
+      if (done.code() == ENOSPC && moved > 0) {
+        return moved;
+      }
+      PMEMFS_TRY(const std::uint64_t n, done);
       piece = {piece.logical + n, BlockNo(piece.physical.value + n), piece.count - n,
                piece.unwritten};
       near = near ? BlockNo(near.value + n) : near;
-      to = near;
+      hint.near = near;
       moved += n;
     }
   }
@@ -82,7 +86,7 @@ Result<std::uint64_t> move_pieces(Edit& edit, InodeRecord& inode,
 
 // `pick` names the pieces of the loaded map.
 template <typename Pick>
-Result<std::uint64_t> relocate(Context& c, Node& node, BlockNo near, const Pick& pick) {
+Result<std::uint64_t> relocate(Context& c, Node& node, BlockNo near, Room room, const Pick& pick) {
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
   if (!is_regular(inode) || c.has_backing()) {
     return Error(EOPNOTSUPP);
@@ -94,15 +98,15 @@ Result<std::uint64_t> relocate(Context& c, Node& node, BlockNo near, const Pick&
   }
   PMEMFS_CHECK(may_move(c, inode));
   Edit edit(c, node);
-  PMEMFS_TRY(const std::uint64_t moved, move_pieces(edit, inode, pieces, near));
+  PMEMFS_TRY(const std::uint64_t moved, move_pieces(edit, inode, pieces, near, room));
   PMEMFS_CHECK(edit.commit(inode));
   return moved;
 }
 
 }  // namespace
 
-Result<std::uint64_t> relocate_out_of(Context& c, Node& node, BlockRun range) {
-  return relocate(c, node, BlockNo(),
+Result<std::uint64_t> relocate_out_of(Context& c, Node& node, BlockRun range, Room room) {
+  return relocate(c, node, BlockNo(), room,
                   [range](const store::ExtentMap& map) { return pieces_in(map, range); });
 }
 
@@ -123,7 +127,7 @@ Result<std::uint64_t> relocate_to(Context& c, Node& node, std::uint64_t logical,
     }
     return pieces;
   };
-  PMEMFS_TRY(const std::uint64_t moved, relocate(c, node, near, pick));
+  PMEMFS_TRY(const std::uint64_t moved, relocate(c, node, near, Room::kAnywhere, pick));
   *next = logical;
   std::uint64_t left = moved;
   for (const Mapping& m : pieces) {

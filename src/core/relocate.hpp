@@ -12,10 +12,13 @@ namespace pmemfs::core {
 // At most so many blocks move under one hold of the lock: 2 MiB.
 inline constexpr std::uint64_t kRelocationStep = 512;
 
+// Where moved data may go: what is moved to win whole frames must not take others for it.
+enum class Room : std::uint8_t { kAnywhere, kBetweenFrames };
+
 // Moves what the file has inside `range` of the region, at most kRelocationStep blocks of it, to
 // free blocks elsewhere: the caller holds `range` in the allocator. Returns how many blocks moved,
 // 0 when none are left there.
-Result<std::uint64_t> relocate_out_of(Context& c, Node& node, BlockRun range);
+Result<std::uint64_t> relocate_out_of(Context& c, Node& node, BlockRun range, Room room);
 
 // Moves what is mapped from file block `logical` on, at most kRelocationStep blocks, to free blocks
 // from `near` on, as far as those are free, else to any. `*next` is the file block to go on with.

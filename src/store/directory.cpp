@@ -74,13 +74,11 @@ struct Directory::Impl {
   Status load_block(const Inode& dir, BlockNo physical);
 
   [[nodiscard]] const std::byte* slot_at(std::uint32_t position) const {
-    const Block& block = blocks[position / kDirSlots];
-    return store.region().data() +
-           format::byte_off(block.physical, position % kDirSlots * kDirSlotSize).value;
+    return store.region().data() + offset_of(position).value;
   }
   [[nodiscard]] ByteOff offset_of(std::uint32_t position) const {
     return format::byte_off(blocks[position / kDirSlots].physical,
-                            position % kDirSlots * kDirSlotSize);
+                            std::uint64_t{position % kDirSlots} * kDirSlotSize);
   }
 
   // The entry at the head `position`; nullopt when it is damaged.
