@@ -1,6 +1,5 @@
 #include "store/allocator.hpp"
 
-#include <algorithm>
 #include <bit>
 #include <iterator>
 
@@ -9,193 +8,237 @@
 namespace pmemfs::store {
 namespace {
 
-// Runs looked at in a class whose members may or may not fit, before a larger class is cut.
-constexpr int kGlances = 8;
+// Of the region as it is at first, so that it can double.
+constexpr std::uint64_t kFirstGroups = Allocator::kGroups / 2;
 
-std::size_t class_of(std::uint64_t count) {
-  return static_cast<std::size_t>(std::bit_width(count)) - 1;
-}
-
-// The part of a run that begins aligned; empty when there is none.
-BlockRun aligned_part(std::uint64_t start, std::uint64_t count, std::uint64_t alignment) {
-  const std::uint64_t first = (start + alignment - 1) / alignment * alignment;
-  if (first >= start + count) {
-    return {};
-  }
-  return {BlockNo(first), start + count - first};
-}
-
-// How many blocks of `range` are in the runs.
-std::uint64_t blocks_in(const std::map<std::uint64_t, std::uint64_t>& runs, BlockRun range) {
-  std::uint64_t n = 0;
-  auto run = runs.upper_bound(range.start.value);
-  run = run == runs.begin() ? run : std::prev(run);
-  for (; run != runs.end() && run->first < range.end().value; ++run) {
-    const std::uint64_t from = std::max(run->first, range.start.value);
-    const std::uint64_t to = std::min(run->first + run->second, range.end().value);
-    n += to > from ? to - from : 0;
-  }
-  return n;
+std::uint64_t thread_number() {
+  static std::atomic<std::uint64_t> next{0};
+  thread_local const std::uint64_t mine = next.fetch_add(1, std::memory_order_relaxed);
+  return mine;
 }
 
 }  // namespace
 
-void Allocator::insert_run(std::uint64_t start, std::uint64_t count) {
-  by_start_.emplace_hint(by_start_.end(), start, count);
-  auto& same_size = by_size_[class_of(count)];
-  same_size.emplace_hint(same_size.end(), start);
+Allocator::Allocator(unsigned shift) : shift_(shift), groups_(kGroups) {}
+
+unsigned Allocator::shift_for(std::uint64_t blocks) {
+  unsigned shift = kMinShift;
+  while (blocks > kFirstGroups << shift) {
+    ++shift;
+  }
+  return shift;
 }
 
-void Allocator::erase_run(ByStart::iterator run) {
-  by_size_[class_of(run->second)].erase(run->first);
-  by_start_.erase(run);
+Allocator::Lock Allocator::Group::enter() const {
+  Lock lock(mutex, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    lock.lock();
+    ++waits;
+  }
+  return lock;
 }
 
-// Takes `piece` out of the free run that holds it.
-void Allocator::carve(ByStart::iterator run, BlockRun piece) {
-  const std::uint64_t start = run->first;
-  const std::uint64_t end = start + run->second;
-  erase_run(run);
-  if (piece.start.value > start) {
-    insert_run(start, piece.start.value - start);
+std::vector<Allocator::Lock> Allocator::enter(std::uint64_t first, std::uint64_t last) const {
+  std::vector<Lock> locks;
+  locks.reserve(last - first + 1);
+  for (std::uint64_t i = first; i <= last; ++i) {
+    locks.push_back(groups_[i].enter());
   }
-  if (piece.end().value < end) {
-    insert_run(piece.end().value, end - piece.end().value);
-  }
-  free_ -= piece.count;
+  return locks;
 }
 
-bool Allocator::add_locked(BlockRun run) {
-  auto next = by_start_.lower_bound(run.start.value);
-  std::uint64_t start = run.start.value;
-  std::uint64_t end = run.end().value;
-  if (next != by_start_.end() && next->first < end) {
-    return false;
-  }
-  const auto prev = next == by_start_.begin() ? by_start_.end() : std::prev(next);
-  if (prev != by_start_.end() && prev->first + prev->second > start) {
-    return false;
-  }
-  if (next != by_start_.end() && next->first == end) {
-    end += next->second;
-    erase_run(next);
-  }
-  if (prev != by_start_.end() && prev->first + prev->second == start) {
-    start = prev->first;
-    erase_run(prev);
-  }
-  insert_run(start, end - start);
-  free_ += run.count;
-  return true;
-}
-
-// Adds what of the run is not distrusted.
-void Allocator::add_trusted(BlockRun run) {
-  std::uint64_t at = run.start.value;
-  auto bad = distrusted_.upper_bound(at);
-  if (bad != distrusted_.begin()) {
-    const auto before = std::prev(bad);
-    at = std::max(at, before->first + before->second);
-  }
-  while (at < run.end().value) {
-    const std::uint64_t stop =
-        bad == distrusted_.end() ? run.end().value : std::min(bad->first, run.end().value);
-    if (stop > at) {
-      add_around_holds({BlockNo(at), stop - at});
-    }
-    if (bad == distrusted_.end()) {
-      return;
-    }
-    at = std::max(at, bad->first + bad->second);
-    ++bad;
-  }
-}
-
-// Adds a run to those of a hold. False when part of it is there.
-bool Allocator::merge_into(ByStart& runs, BlockRun run) {
-  const auto next = runs.lower_bound(run.start.value);
-  const auto prev = next == runs.begin() ? runs.end() : std::prev(next);
-  const bool before = prev != runs.end() && prev->first + prev->second >= run.start.value;
-  if ((next != runs.end() && next->first < run.end().value) ||
-      (before && prev->first + prev->second > run.start.value)) {
-    return false;
-  }
-  const auto merged = before ? prev : runs.emplace_hint(next, run.start.value, 0);
-  merged->second += run.count;
-  if (next != runs.end() && next->first == run.end().value) {
-    merged->second += next->second;
-    runs.erase(next);
-  }
-  return true;
-}
-
-bool Allocator::set_aside(Hold& hold, BlockRun run) {
-  if (!merge_into(hold.free, run)) {
-    return false;
-  }
-  hold.count += run.count;
-  return true;
-}
-
-// What lies in a held range is set aside, the rest becomes free.
-bool Allocator::add_around_holds(BlockRun run) {
-  bool all = true;
-  std::uint64_t at = run.start.value;
-  while (at < run.end().value) {
-    auto hold = holds_.upper_bound(at);
-    const std::uint64_t next = hold == holds_.end() ? run.end().value : hold->first;
-    const bool inside = hold != holds_.begin() && at < std::prev(hold)->second.end;
-    const std::uint64_t stop =
-        std::min(run.end().value, inside ? std::prev(hold)->second.end : next);
-    const BlockRun piece{BlockNo(at), stop - at};
-    all = (inside ? set_aside(std::prev(hold)->second, piece) : add_locked(piece)) && all;
+template <typename F>
+void Allocator::for_each_entered(BlockRun range, F&& f) const {
+  std::uint64_t at = range.start.value;
+  while (at < range.end().value) {
+    const std::uint64_t index = index_of(at);
+    const std::uint64_t border = index + 1 < kGroups ? (index + 1) << shift_ : range.end().value;
+    const std::uint64_t stop = std::min(range.end().value, border);
+    f(groups_[index].blocks, BlockRun{BlockNo(at), stop - at});
     at = stop;
+  }
+}
+
+template <typename F>
+void Allocator::for_each_part(BlockRun range, F&& f) const {
+  for_each_entered(range, [&](BlockGroup& blocks, BlockRun part) {
+    const Lock lock = groups_[index_of(part.start.value)].enter();
+    f(blocks, part);
+  });
+}
+
+template <typename F>
+void Allocator::for_each(F&& f) const {
+  for (const Group& group : groups_) {
+    const Lock lock = group.enter();
+    f(group.blocks);
+  }
+}
+
+void Allocator::widen(std::uint64_t end) {
+  const std::uint64_t used = index_of(end - 1) + 1;
+  std::uint64_t seen = groups_used_.load();
+  while (seen < used && !groups_used_.compare_exchange_weak(seen, used)) {
+  }
+}
+
+bool Allocator::add(BlockRun run) {
+  if (run.empty()) {
+    return true;
+  }
+  bool sound = true;
+  const std::uint64_t first = index_of(run.start.value);
+  const std::uint64_t last = index_of(run.end().value - 1);
+  if (first == last) {
+    const Lock lock = groups_[first].enter();
+    sound = groups_[first].blocks.add(run);
+  } else {
+    const std::vector<Lock> locks = enter(first, last);
+    for_each_entered(
+        run, [&](BlockGroup& group, BlockRun part) { sound = sound && group.free_in(part) == 0; });
+    for_each_entered(run,
+                     [&](BlockGroup& group, BlockRun part) { sound = sound && group.add(part); });
+  }
+  widen(run.end().value);
+  if (!sound) {
+    base::log::error("blocks {} to {} were freed twice", run.start.value, run.end().value - 1);
+  }
+  return sound;
+}
+
+void Allocator::distrust(BlockRun run) {
+  for_each_part(run, [](BlockGroup& group, BlockRun part) { group.distrust(part); });
+}
+
+// --- Taking --------------------------------------------------------------------------------------
+
+// Threads begin in the lower half of the groups: what is small gathers there, and the upper half
+// stays whole for what is large.
+std::uint64_t Allocator::first_for(const AllocationHint& hint) const {
+  const std::uint64_t used = groups_used_.load(std::memory_order_relaxed);
+  if (hint.near && index_of(hint.near.value) < used) {
+    return index_of(hint.near.value);
+  }
+  return thread_number() % ((used + 1) / 2);
+}
+
+std::optional<BlockRun> Allocator::take_short(std::uint64_t count, const AllocationHint& hint) {
+  const std::uint64_t first = first_for(hint);
+  const std::uint64_t used = groups_used_.load();
+  for (std::uint64_t i = 0; i < used; ++i) {
+    Group& group = groups_[(first + i) % used];
+    const Lock lock = group.enter();
+    if (auto piece = group.blocks.take_short(count, hint)) {
+      return piece;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<BlockRun> Allocator::take(std::uint64_t count, const AllocationHint& hint) {
+  if (hint.spare_frames) {
+    return take_short(count, hint);
+  }
+  const std::uint64_t first = first_for(hint);
+  const std::uint64_t used = groups_used_.load();
+  for (std::uint64_t i = 0; i < used; ++i) {
+    Group& group = groups_[(first + i) % used];
+    const Lock lock = group.enter();
+    if (auto piece = i == 0 ? group.blocks.take(count, hint)
+                            : group.blocks.take_fit(count, hint.alignment, false)) {
+      return piece;
+    }
+  }
+  // One after the other is not enough here: blocks may be freed in a group that was looked at while
+  // those of the next are taken, and there is something free all the time.
+  const std::vector<Lock> locks = enter(0, kGroups - 1);
+  return search(count, hint, first);
+}
+
+std::optional<BlockRun> Allocator::search(std::uint64_t count, const AllocationHint& h,
+                                          std::uint64_t first) {
+  if (!h.whole) {
+    return take_longest(count, h.alignment, first);
+  }
+  for (std::uint64_t i = 0; i < kGroups; ++i) {
+    BlockGroup& group = groups_[(first + i) % kGroups].blocks;
+    if (auto piece = group.take_fit(count, h.alignment, true)) {
+      return piece;
+    }
+  }
+  return take_across(count, h.alignment);
+}
+
+std::optional<BlockRun> Allocator::take_longest(std::uint64_t count, std::uint64_t alignment,
+                                                std::uint64_t first) {
+  BlockGroup* best = nullptr;
+  std::uint64_t most = 0;
+  for (std::uint64_t i = 0; i < kGroups && most < count; ++i) {
+    BlockGroup& group = groups_[(first + i) % kGroups].blocks;
+    if (const std::uint64_t n = group.longest(alignment).count; n > most) {
+      best = &group;
+      most = n;
+    }
+  }
+  return best == nullptr ? std::nullopt : best->take_longest(count, alignment);
+}
+
+std::optional<BlockRun> Allocator::take_across(std::uint64_t count, std::uint64_t alignment) {
+  if (count <= alignment && (1ULL << shift_) % alignment == 0) {
+    return std::nullopt;  // such pieces lie inside a group
+  }
+  for (const BlockRun& run : across_borders()) {
+    const BlockRun part = aligned_part(run, alignment);
+    if (part.count >= count) {
+      const BlockRun piece{part.start, count};
+      for_each_entered(piece, [](BlockGroup& group, BlockRun in) { group.claim(in); });
+      return piece;
+    }
+  }
+  return std::nullopt;
+}
+
+// The free runs that lie in more than one group.
+std::vector<BlockRun> Allocator::across_borders() const {
+  std::vector<BlockRun> all;
+  BlockRun open;  // ends where the group begins
+  bool across = false;
+  for (std::uint64_t i = 0; i < kGroups; ++i) {
+    const BlockGroup::Edges edges = groups_[i].blocks.edges();
+    const bool joins = !open.empty() && edges.first.start == open.end() && !edges.first.empty();
+    if (joins) {
+      open.count += edges.first.count;
+      across = true;
+    }
+    if (joins && edges.first == edges.last && open.end().value == (i + 1) << shift_) {
+      continue;
+    }
+    if (across) {
+      all.push_back(open);
+    }
+    open = edges.last.end().value == (i + 1) << shift_ ? edges.last : BlockRun{};
+    across = false;
+  }
+  if (across) {
+    all.push_back(open);
   }
   return all;
 }
 
-bool Allocator::add(BlockRun run) {
-  const std::lock_guard lock(mutex_);
-  if (!distrusted_.empty()) {
-    add_trusted(run);
-    return true;
-  }
-  if (holds_.empty() ? add_locked(run) : add_around_holds(run)) {
-    return true;
-  }
-  base::log::error("blocks {} to {} were freed twice", run.start.value, run.end().value - 1);
-  return false;
-}
+// --- Holds ---------------------------------------------------------------------------------------
 
-void Allocator::distrust(BlockRun run) {
-  const std::lock_guard lock(mutex_);
-  std::uint64_t start = run.start.value;
-  std::uint64_t end = run.end().value;
-  auto at = distrusted_.upper_bound(start);
-  if (at != distrusted_.begin() && std::prev(at)->first + std::prev(at)->second >= start) {
-    --at;
-  }
-  while (at != distrusted_.end() && at->first <= end) {
-    start = std::min(start, at->first);
-    end = std::max(end, at->first + at->second);
-    at = distrusted_.erase(at);
-  }
-  distrusted_.emplace(start, end - start);
-}
+// A hold is in holds_ as a whole and, cut at the borders, in the groups. What it has of free blocks
+// only grows while it lasts, so that what was found under holds_mutex_, group by group, stays true.
 
-// The free run that holds `start`, else the first after it.
-Allocator::ByStart::iterator Allocator::first_overlap(std::uint64_t start) {
-  auto run = by_start_.upper_bound(start);
-  if (run != by_start_.begin() && std::prev(run)->first + std::prev(run)->second > start) {
-    --run;
-  }
-  return run;
+void Allocator::begin_hold(BlockRun range) {
+  holds_.emplace(range.start.value, range.end().value);
+  for_each_part(range, [](BlockGroup& group, BlockRun part) { group.begin_hold(part); });
 }
 
 bool Allocator::hold(BlockRun range) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(holds_mutex_);
   const auto after = holds_.lower_bound(range.end().value);
-  if (after != holds_.begin() && std::prev(after)->second.end > range.start.value) {
+  if (after != holds_.begin() && std::prev(after)->second > range.start.value) {
     return false;
   }
   begin_hold(range);
@@ -203,7 +246,7 @@ bool Allocator::hold(BlockRun range) {
 }
 
 std::vector<BlockRun> Allocator::hold_rest(BlockRun range) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(holds_mutex_);
   std::vector<BlockRun> gaps;
   std::uint64_t at = range.start.value;
   const auto add_gap = [&](std::uint64_t end) {
@@ -211,12 +254,12 @@ std::vector<BlockRun> Allocator::hold_rest(BlockRun range) {
       gaps.push_back({BlockNo(at), end - at});
     }
   };
-  for (const auto& [start, hold] : holds_) {
+  for (const auto& [start, end] : holds_) {
     if (start >= range.end().value) {
       break;
     }
     add_gap(start);
-    at = std::max(at, hold.end);
+    at = std::max(at, end);
   }
   add_gap(range.end().value);
   for (const BlockRun& gap : gaps) {
@@ -226,202 +269,119 @@ std::vector<BlockRun> Allocator::hold_rest(BlockRun range) {
 }
 
 bool Allocator::is_held(BlockRun range) const {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(holds_mutex_);
   const auto hold = holds_.find(range.start.value);
-  return hold != holds_.end() && hold->second.end == range.end().value;
+  return hold != holds_.end() && hold->second == range.end().value;
 }
 
-void Allocator::begin_hold(BlockRun range) {
-  Hold& hold = holds_[range.start.value];
-  hold.end = range.end().value;
-  for (auto run = first_overlap(range.start.value); run != by_start_.end() && run->first < hold.end;
-       run = first_overlap(range.start.value)) {
-    const std::uint64_t from = std::max(run->first, range.start.value);
-    const BlockRun piece{BlockNo(from), std::min(run->first + run->second, hold.end) - from};
-    carve(run, piece);
-    set_aside(hold, piece);
-  }
-}
-
-void Allocator::end_hold(std::map<std::uint64_t, Hold>::iterator hold) {
-  const ByStart free = std::move(hold->second.free);
+void Allocator::end_hold(Holds::iterator hold) {
+  const BlockRun range{BlockNo(hold->first), hold->second - hold->first};
   holds_.erase(hold);
-  for (const auto& [start, count] : free) {
-    add_around_holds({BlockNo(start), count});
-  }
+  for_each_part(range, [](BlockGroup& group, BlockRun part) { group.end_hold(part.start); });
 }
 
 void Allocator::let_go(BlockRun range) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(holds_mutex_);
   if (const auto hold = holds_.find(range.start.value); hold != holds_.end()) {
     end_hold(hold);
   }
 }
 
 void Allocator::let_go_all() {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(holds_mutex_);
   while (!holds_.empty()) {
     end_hold(holds_.begin());
   }
 }
 
 bool Allocator::take_held(BlockRun range) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(holds_mutex_);
   const auto hold = holds_.find(range.start.value);
-  if (hold == holds_.end() || hold->second.count != range.count) {
+  if (hold == holds_.end() || hold->second != range.end().value ||
+      held_free_in(range) != range.count) {
     return false;
   }
   holds_.erase(hold);
+  for_each_part(range, [](BlockGroup& group, BlockRun part) { group.drop_hold(part.start); });
   return true;
 }
 
 bool Allocator::cut_off(BlockRun range) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard lock(holds_mutex_);
   if (held_free_in(range) != range.count) {
     return false;
   }
   holds_.erase(holds_.lower_bound(range.start.value), holds_.end());
-  if (holds_.empty() || holds_.rbegin()->second.end <= range.start.value) {
-    return true;
+  if (!holds_.empty()) {  // the part of it before the cut stays held
+    auto& end = holds_.rbegin()->second;
+    end = std::min(end, range.start.value);
   }
-  Hold& last = holds_.rbegin()->second;  // the part of it before the cut stays held
-  last.end = range.start.value;
-  last.free.erase(last.free.lower_bound(last.end), last.free.end());
-  if (!last.free.empty()) {
-    auto& [start, count] = *last.free.rbegin();
-    count = std::min(count, last.end - start);
-  }
-  last.count = 0;
-  for (const auto& [start, count] : last.free) {
-    last.count += count;
-  }
+  for_each_part(range, [](BlockGroup& group, BlockRun part) { group.cut_off(part.start); });
+  groups_used_.store(index_of(std::max<std::uint64_t>(range.start.value, 1) - 1) + 1);
   return true;
-}
-
-// The free run that begins at hint.near exactly.
-std::optional<BlockRun> Allocator::find_near(std::uint64_t count, const AllocationHint& h) {
-  const std::uint64_t near = h.near.value;
-  if (near == 0 || near % h.alignment != 0) {
-    return std::nullopt;
-  }
-  auto run = by_start_.upper_bound(near);
-  if (run == by_start_.begin()) {
-    return std::nullopt;
-  }
-  --run;
-  const std::uint64_t end = run->first + run->second;
-  if (near >= end || (h.whole && end - near < count)) {
-    return std::nullopt;
-  }
-  const BlockRun piece{h.near, std::min(count, end - near)};
-  carve(run, piece);
-  return piece;
-}
-
-// A piece of exactly `count` blocks from the smallest size that has one.
-std::optional<BlockRun> Allocator::find_fit(std::uint64_t count, std::uint64_t alignment,
-                                            bool thorough) {
-  for (std::size_t size = class_of(count); size < kClasses; ++size) {
-    int glances = thorough ? -1 : kGlances;
-    for (const std::uint64_t start : by_size_[size]) {
-      const auto run = by_start_.find(start);
-      const BlockRun part = aligned_part(start, run->second, alignment);
-      if (part.count >= count) {
-        const BlockRun piece{part.start, count};
-        carve(run, piece);
-        return piece;
-      }
-      if (--glances == 0) {
-        break;
-      }
-    }
-  }
-  return std::nullopt;
-}
-
-// Up to `count` blocks from the largest size that has an aligned one.
-std::optional<BlockRun> Allocator::find_largest(std::uint64_t count, std::uint64_t alignment) {
-  for (std::size_t size = kClasses; size-- > 0;) {
-    for (const std::uint64_t start : by_size_[size]) {
-      const auto run = by_start_.find(start);
-      const BlockRun part = aligned_part(start, run->second, alignment);
-      if (!part.empty()) {
-        const BlockRun piece{part.start, std::min(count, part.count)};
-        carve(run, piece);
-        return piece;
-      }
-    }
-  }
-  return std::nullopt;
-}
-
-std::optional<BlockRun> Allocator::take(std::uint64_t count, const AllocationHint& hint) {
-  const std::lock_guard lock(mutex_);
-  if (auto piece = find_near(count, hint)) {
-    return piece;
-  }
-  if (auto piece = find_fit(count, hint.alignment, false)) {
-    return piece;
-  }
-  if (hint.whole) {
-    return find_fit(count, hint.alignment, true);
-  }
-  return find_largest(count, hint.alignment);
-}
-
-std::uint64_t Allocator::free_blocks() const {
-  const std::lock_guard lock(mutex_);
-  return free_;
-}
-
-std::uint64_t Allocator::free_in(BlockRun range) const {
-  const std::lock_guard lock(mutex_);
-  return blocks_in(by_start_, range) + held_free_in(range);
 }
 
 std::uint64_t Allocator::held_free_in(BlockRun range) const {
   std::uint64_t n = 0;
-  for (const auto& [start, hold] : holds_) {
-    if (start < range.end().value && hold.end > range.start.value) {
-      n += blocks_in(hold.free, range);
-    }
-  }
+  for_each_part(range, [&](BlockGroup& group, BlockRun part) { n += group.held_free_in(part); });
+  return n;
+}
+
+// --- Looking -------------------------------------------------------------------------------------
+
+std::uint64_t Allocator::free_blocks() const {
+  std::uint64_t n = 0;
+  for_each([&](const BlockGroup& group) { n += group.free_blocks(); });
+  return n;
+}
+
+std::uint64_t Allocator::free_in(BlockRun range) const {
+  std::uint64_t n = 0;
+  for_each_part(range, [&](BlockGroup& group, BlockRun part) { n += group.free_in(part); });
   return n;
 }
 
 std::uint64_t Allocator::aligned_pieces(std::uint64_t size) const {
-  const std::lock_guard lock(mutex_);
   std::uint64_t n = 0;
-  for (std::size_t i = class_of(size); i < kClasses; ++i) {
-    for (const std::uint64_t start : by_size_[i]) {
-      n += aligned_part(start, by_start_.at(start), size).count / size;
-    }
-  }
+  for_each([&](const BlockGroup& group) { n += group.aligned_pieces(size); });
   return n;
 }
 
 std::vector<BlockRun> Allocator::runs() const {
-  const std::lock_guard lock(mutex_);
   std::vector<BlockRun> all;
-  all.reserve(by_start_.size());
-  for (const auto& [start, count] : by_start_) {
-    all.push_back({BlockNo(start), count});
-  }
+  for_each([&](const BlockGroup& group) {
+    const std::size_t border = all.size();
+    group.append_runs(all);
+    if (border > 0 && border < all.size() && all[border - 1].end() == all[border].start) {
+      all[border - 1].count += all[border].count;
+      all.erase(all.begin() + static_cast<std::ptrdiff_t>(border));
+    }
+  });
   return all;
 }
 
 BlockRun Allocator::largest() const {
-  const std::lock_guard lock(mutex_);
+  const std::vector<Lock> locks = enter(0, kGroups - 1);
   BlockRun best;
-  for (std::size_t size = kClasses; size-- > 0 && best.empty();) {
-    for (const std::uint64_t start : by_size_[size]) {
-      const std::uint64_t count = by_start_.at(start);
-      if (count > best.count) {
-        best = {BlockNo(start), count};
-      }
-    }
+  const auto look_at = [&](BlockRun run) {
+    best = run.count > best.count ? run : best;
+  };
+  for (const Group& group : groups_) {
+    look_at(group.blocks.largest());
+  }
+  for (const BlockRun& run : across_borders()) {
+    look_at(run);
   }
   return best;
+}
+
+std::uint64_t Allocator::waits() const {
+  std::uint64_t n = 0;
+  for (const Group& group : groups_) {
+    const std::lock_guard lock(group.mutex);
+    n += group.waits;
+  }
+  return n;
 }
 
 }  // namespace pmemfs::store

@@ -1,28 +1,42 @@
 // Free blocks, in DRAM only: what open() derives and commits give back.
 #pragma once
 
-#include <array>
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <mutex>
 #include <optional>
-#include <set>
 #include <vector>
 
 #include "pmemfs/types.hpp"
+#include "store/block_group.hpp"
 #include "store/change.hpp"
 
 namespace pmemfs::store {
 
-// Runs of free blocks by start and by size. Memory follows the number of runs. Thread-safe.
+// The region in groups of equal size, each with a mutex of its own, so that threads seldom wait for
+// each other. The size is chosen for the region as it is at first and leaves room for it to double;
+// the last group has all that is beyond (until the next mount, which chooses anew). Thread-safe;
+// mutexes of several groups are taken in ascending order.
 class Allocator {
  public:
+  static constexpr std::uint64_t kGroups = 64;
+  static constexpr unsigned kMinShift = 14;  // 64 MiB
+
+  // The blocks of a group are 2^shift, shift ≥ 9, so that no aligned 2 MiB lie across a border.
+  explicit Allocator(unsigned shift = kMinShift);
+  // For a region of so many blocks: at most 32 groups at first.
+  [[nodiscard]] static unsigned shift_for(std::uint64_t blocks);
+
   // Makes a run free. False (and nothing done) when part of it is free already: media lied.
   bool add(BlockRun run);
 
   // A run of 1 to `count` blocks (exactly `count` with hint.whole), aligned as asked. The run at
   // hint.near if that is free, else one from the smallest fitting size, lowest address first, so
-  // that large runs stay whole. nullopt: none.
+  // that large runs stay whole: in the group of hint.near or, without that, in the group that the
+  // calling thread begins with, then in the others. Only a whole run reaches across a border of
+  // groups; what ends at one goes on behind it with hint.near. nullopt: none.
   std::optional<BlockRun> take(std::uint64_t count, const AllocationHint& hint);
 
   // Blocks that two owners claim: never free again in this mount (invariant 2).
@@ -43,47 +57,62 @@ class Allocator {
   // The range, at the end of all blocks, ceases to be: when all of it is free and held, else false.
   bool cut_off(BlockRun range);
 
+  // These, but for largest(), look at one group after the other: a block that changes hands
+  // meanwhile is counted or not.
+
   // Without what is held.
   [[nodiscard]] std::uint64_t free_blocks() const;
   [[nodiscard]] std::uint64_t free_in(BlockRun range) const;  // held or not
-  // How many whole aligned pieces of `size` blocks are free.
+  // How many whole aligned pieces of `size` blocks, a power of two up to 512, are free.
   [[nodiscard]] std::uint64_t aligned_pieces(std::uint64_t size) const;
-  [[nodiscard]] std::vector<BlockRun> runs() const;  // ascending
+  [[nodiscard]] std::vector<BlockRun> runs() const;  // ascending, apart
   [[nodiscard]] BlockRun largest() const;            // empty when nothing is free
+  // How often a thread found the mutex of a group locked.
+  [[nodiscard]] std::uint64_t waits() const;
 
  private:
-  static constexpr std::size_t kClasses = 40;  // by the highest bit of the count
-  using ByStart = std::map<std::uint64_t, std::uint64_t>;
+  using Holds = std::map<std::uint64_t, std::uint64_t>;  // start → end
+  using Lock = std::unique_lock<std::mutex>;
+  struct alignas(64) Group {
+    [[nodiscard]] Lock enter() const;
 
-  void insert_run(std::uint64_t start, std::uint64_t count);
-  void erase_run(ByStart::iterator run);
-  void carve(ByStart::iterator run, BlockRun piece);
-  static bool merge_into(ByStart& runs, BlockRun run);
-  struct Hold {
-    std::uint64_t end = 0;
-    ByStart free;
-    std::uint64_t count = 0;  // of free blocks
+    mutable std::mutex mutex;
+    mutable std::uint64_t waits = 0;
+    BlockGroup blocks;
   };
 
-  [[nodiscard]] ByStart::iterator first_overlap(std::uint64_t start);
-  bool add_locked(BlockRun run);
-  bool add_around_holds(BlockRun run);
-  static bool set_aside(Hold& hold, BlockRun run);
-  void begin_hold(BlockRun range);
-  [[nodiscard]] std::uint64_t held_free_in(BlockRun range) const;
-  void end_hold(std::map<std::uint64_t, Hold>::iterator hold);
-  void add_trusted(BlockRun run);
-  [[nodiscard]] std::optional<BlockRun> find_near(std::uint64_t count, const AllocationHint& h);
-  [[nodiscard]] std::optional<BlockRun> find_fit(std::uint64_t count, std::uint64_t alignment,
-                                                 bool thorough);
-  [[nodiscard]] std::optional<BlockRun> find_largest(std::uint64_t count, std::uint64_t alignment);
+  [[nodiscard]] std::uint64_t index_of(std::uint64_t block) const {
+    return std::min(block >> shift_, kGroups - 1);
+  }
+  // Calls f(group, part) for the part of the range in each group, ascending. The one takes the
+  // mutex of each group in turn; with the other the caller has them.
+  template <typename F>
+  void for_each_part(BlockRun range, F&& f) const;
+  template <typename F>
+  void for_each_entered(BlockRun range, F&& f) const;
+  // Calls f(group) with its mutex for all groups, ascending.
+  template <typename F>
+  void for_each(F&& f) const;
+  [[nodiscard]] std::vector<Lock> enter(std::uint64_t first, std::uint64_t last) const;
+  void widen(std::uint64_t end);
+  [[nodiscard]] std::uint64_t first_for(const AllocationHint& hint) const;
+  std::optional<BlockRun> take_short(std::uint64_t count, const AllocationHint& hint);
+  // With all mutexes:
+  std::optional<BlockRun> search(std::uint64_t count, const AllocationHint& h, std::uint64_t first);
+  std::optional<BlockRun> take_longest(std::uint64_t count, std::uint64_t alignment,
+                                       std::uint64_t first);
+  std::optional<BlockRun> take_across(std::uint64_t count, std::uint64_t alignment);
+  [[nodiscard]] std::vector<BlockRun> across_borders() const;
 
-  mutable std::mutex mutex_;
-  ByStart by_start_;  // start → count
-  std::array<std::set<std::uint64_t>, kClasses> by_size_;
-  ByStart distrusted_;
-  std::map<std::uint64_t, Hold> holds_;  // by the start of the range
-  std::uint64_t free_ = 0;
+  void begin_hold(BlockRun range);
+  void end_hold(Holds::iterator hold);
+  [[nodiscard]] std::uint64_t held_free_in(BlockRun range) const;
+
+  const unsigned shift_;
+  mutable std::vector<Group> groups_;          // kGroups
+  std::atomic<std::uint64_t> groups_used_{1};  // the groups from here on have no blocks
+  mutable std::mutex holds_mutex_;             // above those of the groups
+  Holds holds_;  // cut at the borders, the groups have them too: what is freed in them
 };
 
 }  // namespace pmemfs::store

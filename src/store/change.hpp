@@ -15,7 +15,7 @@ struct AllocationHint {
   BlockNo near;                 // preferred first block (contiguous appends), 0: none
   std::uint64_t alignment = 1;  // blocks: 1, or 512 for 2 MiB
   bool whole = false;           // one run of the full length or ENOSPC
-  bool spare_frames = false;    // nothing of runs that are as long as a frame of 2 MiB
+  bool spare_frames = false;    // nothing of runs of 2 MiB or more; neither aligned nor whole
 };
 
 // Not thread-safe; built and committed by one thread. Destroyed without commit(): nothing changed,

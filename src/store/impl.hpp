@@ -33,6 +33,7 @@ struct Store::Impl {
         layout(s),
         superblock(r, s),
         journal(r, lanes_of(s)),
+        blocks(Allocator::shift_for(layout.blocks())),
         table(r, layout, BlockNo(s.inode_root.load())),
         growable(s.kind.load() == static_cast<std::uint32_t>(format::RegionKind::kDirectory)) {}
 

@@ -33,6 +33,26 @@ std::uint64_t sum(const std::vector<BlockRun>& runs) {
 
 }  // namespace
 
+TEST_CASE("what spares frames comes from between them, piece by piece, or not at all") {
+  store::Allocator blocks;
+  store::AllocationHint hint;
+  hint.spare_frames = true;
+  REQUIRE(blocks.add({BlockNo(512), 1024}));
+  CHECK_FALSE(blocks.take(1, hint));
+  REQUIRE(blocks.add({BlockNo(2000), 100}));
+  REQUIRE(blocks.add({BlockNo(3000), 20}));
+  CHECK(blocks.take(10, hint) == BlockRun{BlockNo(3000), 10});  // the smallest that fits
+  hint.near = BlockNo(2010);
+  CHECK(blocks.take(5, hint) == BlockRun{BlockNo(2010), 5});
+  hint.near = BlockNo(600);  // in a frame
+  CHECK(blocks.take(500, hint) == BlockRun{BlockNo(2015), 85});
+  hint.near = BlockNo();
+  CHECK(blocks.take(500, hint) == BlockRun{BlockNo(2000), 10});
+  CHECK(blocks.take(500, hint) == BlockRun{BlockNo(3010), 10});
+  CHECK_FALSE(blocks.take(1, hint));
+  CHECK(blocks.largest() == BlockRun{BlockNo(512), 1024});
+}
+
 TEST_CASE("what is free stays merged, and what is taken is not free") {
   Allocator allocator;
   REQUIRE(allocator.add({BlockNo(100), 50}));
