@@ -40,7 +40,7 @@ void measure(const char* name, unsigned shift, unsigned count, std::uint64_t rou
     t.join();
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  const double all = static_cast<double>(rounds * count);
+  const auto all = static_cast<double>(rounds * count);
   fmt::print("{:>4} threads, {:<10} {:>12.0f}/s {:>10} waits\n", count, name, all / took.count(),
              allocator.waits());
 }

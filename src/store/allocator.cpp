@@ -13,8 +13,8 @@ constexpr std::uint64_t kFirstGroups = Allocator::kGroups / 2;
 
 std::uint64_t thread_number() {
   static std::atomic<std::uint64_t> next{0};
-  thread_local const std::uint64_t mine = next.fetch_add(1, std::memory_order_relaxed);
-  return mine;
+  thread_local const std::uint64_t kMine = next.fetch_add(1, std::memory_order_relaxed);
+  return kMine;
 }
 
 }  // namespace
