@@ -1,8 +1,6 @@
 #include "base/media_faults.hpp"
 
 #include <sys/mman.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -25,7 +23,6 @@ struct MediaWatch::Range {
 
   [[nodiscard]] bool holds(std::uintptr_t address) const;
   bool list(std::uint64_t piece);
-  bool lose(std::uintptr_t address);
   bool replace(std::uintptr_t address);
 };
 
@@ -112,24 +109,17 @@ bool MediaWatch::Range::list(std::uint64_t piece) {
   return false;
 }
 
-// The piece that holds the address counts as lost. False: so does everything.
-bool MediaWatch::Range::lose(std::uintptr_t address) {
-  events.fetch_add(1);
-  if (failed.load() || !list((address - begin.load()) / unit.load())) {
-    failed.store(true);
-    return false;
-  }
-  return true;
-}
-
 // Listed first, replaced next: so that whoever loads zeros finds the reason afterwards.
 bool MediaWatch::Range::replace(std::uintptr_t address) {
   const std::uintptr_t start = begin.load();
   const std::uint64_t size = unit.load();
-  if (!lose(address)) {
+  const std::uint64_t piece = (address - start) / size;
+  events.fetch_add(1);
+  if (failed.load() || !list(piece)) {
+    failed.store(true);
     return put_zeros(start, end.load() - start);  // each piece costs mappings, which have a limit
   }
-  return put_zeros(start + (address - start) / size * size, size);
+  return put_zeros(start + piece * size, size);
 }
 
 std::uint64_t media_errors_met() noexcept {
@@ -138,31 +128,6 @@ std::uint64_t media_errors_met() noexcept {
 
 void note_media_error() noexcept {
   ++g_met;
-}
-
-namespace {
-
-// As a system call finds it, which no signal follows.
-bool can_be_loaded(std::uintptr_t address) noexcept {
-  char byte = 0;
-  const iovec to{&byte, 1};
-  // NOLINTNEXTLINE(performance-no-int-to-ptr): of a page of the caller's range
-  const iovec from{reinterpret_cast<void*>(address), 1};
-  return ::process_vm_readv(::getpid(), &to, 1, &from, 1, 0) == 1 || errno != EFAULT;
-}
-
-}  // namespace
-
-void find_media_errors(const void* at, std::size_t n) noexcept {
-  constexpr std::uintptr_t kPage = 4096;
-  const auto begin = reinterpret_cast<std::uintptr_t>(at);
-  for (std::uintptr_t page = begin / kPage * kPage; page < begin + n; page += kPage) {
-    Range* const range = range_of(page);
-    if (range != nullptr && !can_be_loaded(page)) {
-      range->lose(page);
-      note_media_error();
-    }
-  }
 }
 
 MediaErrorsForgiven::~MediaErrorsForgiven() {

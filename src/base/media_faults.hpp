@@ -22,10 +22,6 @@ namespace pmemfs::base {
 [[nodiscard]] std::uint64_t media_errors_met() noexcept;
 void note_media_error() noexcept;
 
-// For who was told by a system call (EFAULT) that some of [at, at + n) is bad: finds out what, and
-// has it count as lost, without touching it: no other thread loads zeros there that was not told.
-void find_media_errors(const void* at, std::size_t n) noexcept;
-
 // What the thread meets in its life is not counted in the end: for those who have a second copy.
 class MediaErrorsForgiven {
  public:

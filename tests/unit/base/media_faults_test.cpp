@@ -142,24 +142,6 @@ TEST_CASE("media errors: threads that meet the same page list it once, and none 
   CHECK(watch.pieces() == kPages);
 }
 
-TEST_CASE("media errors: what a system call met is found and listed, and not touched") {
-  const Pages pages(4);
-  MediaWatch watch;
-  REQUIRE(watch.start(pages.at(0), pages.size(), kPage));
-  pages.lose(2);
-  const std::uint64_t before = base::media_errors_met();
-  base::find_media_errors(pages.at(0), 2 * kPage);
-  CHECK(watch.events() == 0);
-  base::find_media_errors(pages.at(1) + 100, kPage);  // the end of it in the lost page
-  CHECK(base::media_errors_met() == before + 1);
-  CHECK(watch.pieces() == 1);
-  CHECK(watch.lost(2 * kPage, 1));
-  CHECK_FALSE(watch.lost(0, 2 * kPage));
-  CHECK(load(pages.at(2)) == 0);  // only now zeros take its place, by the signal
-  CHECK(base::media_errors_met() == before + 2);
-  CHECK(watch.pieces() == 1);
-}
-
 TEST_CASE("media errors: where mappings do not split, the whole piece is lost") {
   constexpr std::size_t kUnit = 4 * kPage;
   const Pages pages(12);
