@@ -6,8 +6,6 @@
 // kill duties, immutable facts of the format.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -141,8 +139,6 @@ struct EdgeHooks {
       };
 };
 
-using ContentSink = std::function<void(std::span<const iovec> pieces)>;
-
 // Counters for status reports.
 struct FilesystemStatus {
   bool read_only = false;  // mounted so, or stopped by a media error
@@ -267,11 +263,6 @@ class Filesystem final {
   void set_path(HandleId handle, DataPath path);
 
   Result<std::size_t> read(HandleId handle, std::uint64_t off, std::span<std::byte> dst);
-  // The same without a copy where data lies in extents: unless an error is returned, `sink` is
-  // called once with the pieces of the content, in order, of scratch.size() bytes at most. They are
-  // valid while it runs, which nobody who wants to change the file does meanwhile.
-  Status read_in_place(HandleId handle, std::uint64_t off, std::span<std::byte> scratch,
-                       const ContentSink& sink);
   // `append`: at end of file, wherever that is (off is ignored).
   Result<std::size_t> write(HandleId handle, std::uint64_t off, std::span<const std::byte> src,
                             bool append, bool kill_suid_sgid);

@@ -115,55 +115,16 @@ Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
                          : extent_data::resize(c, node, inode, size);
 }
 
-namespace {
-
-// The inode, once the content may be read under the lock.
-struct Readable {
-  std::shared_lock<std::shared_mutex> lock;
-  InodeRecord inode;
-};
-
-Result<Readable> begin_read(Context& c, Node& node) {
+Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
+                              std::span<std::byte> dst) {
+  Node& node = *handle.node;
   if (!c.has_backing()) {
     touch_atime(c, node);  // host files: the host's affair
   }
-  PMEMFS_TRY(auto lock, lock_to_read(c, node));
+  PMEMFS_TRY(const auto lock, lock_to_read(c, node));
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
-  return Readable{std::move(lock), inode};
-}
-
-Result<std::size_t> read_locked(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,
-                                std::span<std::byte> dst) {
   return c.has_backing() ? backing_data::read(c, node, inode, off, dst)
                          : extent_data::read(c, node, inode, off, dst);
-}
-
-}  // namespace
-
-Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
-                              std::span<std::byte> dst) {
-  PMEMFS_TRY(const Readable file, begin_read(c, *handle.node));
-  return read_locked(c, *handle.node, file.inode, off, dst);
-}
-
-Status data_read_in_place(Context& c, const Handle& handle, std::uint64_t off,
-                          std::span<std::byte> scratch, const ContentSink& sink) {
-  Node& node = *handle.node;
-  PMEMFS_TRY(const Readable file, begin_read(c, node));
-  if (!c.has_backing()) {
-    extent_data::Pieces pieces;
-    const Status found = extent_data::pieces(c, node, file.inode, off, scratch.size(), pieces);
-    if (found) {
-      sink(pieces.span());
-    }
-    if (found.code() != E2BIG) {
-      return found;
-    }
-  }
-  PMEMFS_TRY(const std::size_t n, read_locked(c, node, file.inode, off, scratch));
-  const iovec whole{scratch.data(), n};
-  sink({&whole, 1});
-  return {};
 }
 
 Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off,

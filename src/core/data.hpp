@@ -18,9 +18,6 @@ Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
 
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
                               std::span<std::byte> dst);
-// As Filesystem::read_in_place.
-Status data_read_in_place(Context& c, const Handle& handle, std::uint64_t off,
-                          std::span<std::byte> scratch, const ContentSink& sink);
 Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off,
                                std::span<const std::byte> src, bool append, bool kill);
 Status data_sync(Context& c, const Handle& handle, bool data_only);

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "core/extent_edit.hpp"
@@ -72,70 +71,31 @@ void set_size(InodeRecord& inode, std::uint64_t size) {
 
 }  // namespace
 
-namespace {
-
-constexpr std::size_t kZeros = 64U << 10U;
-constexpr std::size_t kMostPieces = 64;
-
-// Up to `n` bytes of the file from `off` on, as far as its size.
-std::size_t within(const InodeRecord& inode, std::uint64_t off, std::size_t n) {
-  const std::uint64_t size = inode.size.load();
-  return static_cast<std::size_t>(std::min<std::uint64_t>(n, size - std::min(off, size)));
-}
-
-// Calls `f(where, count)` for what lies in a row of [off, off + n); where 0: zeros. Until it fails.
-template <typename F>
-Status for_each_piece(const Node& node, std::uint64_t off, std::size_t n, const F& f) {
-  while (n > 0) {
-    const std::uint64_t in_block = off % kBlock;
-    const Mapping m = node.extents->at(off / kBlock);
-    const auto count =
-        static_cast<std::size_t>(std::min<std::uint64_t>(n, m.count * kBlock - in_block));
-    const bool zeros = !m.physical || m.unwritten;
-    PMEMFS_CHECK(f(zeros ? ByteOff() : format::byte_off(m.physical, in_block), count));
-    off += count;
-    n -= count;
-  }
-  return {};
-}
-
-}  // namespace
-
 Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
                          std::span<std::byte> dst) {
-  const Region& region = c.store->region();
-  const std::size_t total = within(inode, off, dst.size());
-  std::byte* to = dst.data();
-  const auto copy = [&](ByteOff from, std::size_t n) -> Status {
-    if (from) {
-      std::memcpy(to, region.data() + from.value, n);
+  const std::uint64_t size = inode.size.load();
+  if (off >= size) {
+    return std::size_t{0};
+  }
+  const std::size_t total =
+      static_cast<std::size_t>(std::min<std::uint64_t>(dst.size(), size - off));
+  for (std::size_t done = 0; done < total;) {
+    const std::uint64_t in_block = (off + done) % kBlock;
+    const Mapping m = node.extents->at((off + done) / kBlock);
+    const auto n = static_cast<std::size_t>(
+        std::min<std::uint64_t>(total - done, m.count * kBlock - in_block));
+    if (!m.physical || m.unwritten) {
+      std::memset(dst.data() + done, 0, n);
     } else {
-      std::memset(to, 0, n);
+      const ByteOff from = format::byte_off(m.physical, in_block);
+      std::memcpy(dst.data() + done, c.store->region().data() + from.value, n);
+      if (c.store->region().lost(from, n)) {
+        return Error(EIO);
+      }
     }
-    to += n;
-    return from && region.lost(from, n) ? Status(Error(EIO)) : Status();
-  };
-  PMEMFS_CHECK(for_each_piece(node, off, total, copy));
+    done += n;
+  }
   return total;
-}
-
-Status pieces(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
-              std::size_t n, Pieces& pieces) {
-  static std::array<std::byte, kZeros> zeros;  // only ever read
-  const Region& region = c.store->region();
-  const auto add = [&](ByteOff from, std::size_t count) -> Status {
-    if (from && region.lost(from, count)) {
-      return Error(EIO);
-    }
-    while (count > 0) {
-      const std::size_t some = from ? count : std::min(count, zeros.size());
-      void* const at = from ? const_cast<std::byte*>(region.data()) + from.value : zeros.data();
-      pieces.push_back({at, some});
-      count -= some;
-    }
-    return pieces.size() <= kMostPieces ? Status() : Status(Error(E2BIG));
-  };
-  return for_each_piece(node, off, within(inode, off, n), add);
 }
 
 Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint64_t off,

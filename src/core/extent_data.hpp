@@ -1,24 +1,17 @@
 // File data in extents of the region. A write is durable when it returns; holes read as zeros.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <span>
 
 #include "core/context.hpp"
 #include "core/extent_edit.hpp"
-#include "store/inline_vector.hpp"
 
 namespace pmemfs::core::extent_data {
 
 // The map is loaded. Lock: shared.
 Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
                          std::span<std::byte> dst);
-// What is read, where it lies. EIO as read; E2BIG: it lies in too many pieces to be told so.
-using Pieces = store::InlineVector<iovec, 4>;
-Status pieces(Context& c, const Node& node, const InodeRecord& inode, std::uint64_t off,
-              std::size_t n, Pieces& pieces);
 Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint64_t off,
                            int whence);
 

@@ -194,14 +194,6 @@ Result<std::size_t> Filesystem::read(HandleId handle, std::uint64_t off, std::sp
   }
   return core::data_read(impl_->context, *h, off, dst);
 }
-Status Filesystem::read_in_place(HandleId handle, std::uint64_t off, std::span<std::byte> scratch,
-                                 const ContentSink& sink) {
-  const auto h = impl_->context.handles.find(handle);
-  if (!h) {
-    return Error(EBADF);
-  }
-  return core::data_read_in_place(impl_->context, *h, off, scratch, sink);
-}
 Result<std::size_t> Filesystem::write(HandleId handle, std::uint64_t off,
                                       std::span<const std::byte> src, bool append,
                                       bool kill_suid_sgid) {

@@ -128,17 +128,11 @@ void release(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
 
 void read(fuse_req_t req, fuse_ino_t /*ino*/, std::size_t size, off_t offset,
           fuse_file_info* info) {
-  const std::span<std::byte> scratch = this_thread().buffers->answer(size);
-  const ContentSink answer = [req](std::span<const iovec> pieces) {
-    reply::pieces(req, pieces);
-  };
-  const Status done = guarded([&]() -> Status {
-    return edge_of(req).fs.read_in_place(handle_of(info), static_cast<std::uint64_t>(offset),
-                                         scratch, answer);
+  const std::span<std::byte> buffer = this_thread().buffers->answer(size);
+  const auto count = guarded([&] {
+    return edge_of(req).fs.read(handle_of(info), static_cast<std::uint64_t>(offset), buffer);
   });
-  if (!done) {
-    reply::error(req, done.code());
-  }
+  reply::value(req, count, [=](std::size_t got) { return reply::bytes(req, buffer.first(got)); });
 }
 
 void write(fuse_req_t req, fuse_ino_t /*ino*/, const char* data, std::size_t size, off_t offset,

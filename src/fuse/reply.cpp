@@ -21,21 +21,6 @@ bool met_media_error() noexcept {
   return met;
 }
 
-// The kernel met one as it copied, and has answered with EIO; now we learn where.
-void meet_media_errors(std::span<const iovec> pieces) noexcept {
-  constexpr std::size_t kPage = 4096;
-  for (const iovec& piece : pieces) {
-    const auto* const bytes = static_cast<const volatile char*>(piece.iov_base);
-    for (std::size_t at = 0; at < piece.iov_len; at += kPage) {
-      static_cast<void>(bytes[at]);
-    }
-    if (piece.iov_len > 0) {
-      static_cast<void>(bytes[piece.iov_len - 1]);
-    }
-  }
-  static_cast<void>(met_media_error());
-}
-
 }  // namespace
 
 bool refused(fuse_req_t req) noexcept {
@@ -102,17 +87,6 @@ bool bytes(fuse_req_t req, std::span<const std::byte> data) noexcept {
     return false;
   }
   return fuse_reply_buf(req, reinterpret_cast<const char*>(data.data()), data.size()) == 0;
-}
-
-bool pieces(fuse_req_t req, std::span<const iovec> pieces) noexcept {
-  if (refused(req)) {
-    return false;
-  }
-  const int sent = fuse_reply_iov(req, pieces.data(), static_cast<int>(pieces.size()));
-  if (sent == -EFAULT) {
-    meet_media_errors(pieces);
-  }
-  return sent == 0;
 }
 
 bool sized(fuse_req_t req, std::span<const std::byte> data, std::size_t room) noexcept {

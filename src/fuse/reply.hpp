@@ -33,7 +33,6 @@ bool attributes(fuse_req_t req, const Result<Attributes>& result) noexcept;
 bool open(fuse_req_t req, const fuse_file_info& info) noexcept;
 bool create(fuse_req_t req, const Attributes& attributes, const fuse_file_info& info) noexcept;
 bool bytes(fuse_req_t req, std::span<const std::byte> data) noexcept;
-bool pieces(fuse_req_t req, std::span<const iovec> pieces) noexcept;
 // The two-step protocol of xattrs: a caller that gives no room wants to know the size.
 bool sized(fuse_req_t req, std::span<const std::byte> data, std::size_t room) noexcept;
 bool count(fuse_req_t req, const Result<std::size_t>& result) noexcept;
