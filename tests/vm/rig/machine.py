@@ -31,9 +31,11 @@ class Outcome:
 
 
 class Machine:
-    def __init__(self, kernel, initramfs, nvdimm, echo, cpus=1):
+    def __init__(self, kernel, initramfs, nvdimm, echo, cpus=1, counting=False):
         self.kernel, self.initramfs, self.nvdimm = kernel, initramfs, nvdimm
         self.echo, self.cpus = echo, cpus
+        # The guest's clock goes by its instructions, a nanosecond each, whatever else this machine does.
+        self.clock = ["-icount", "shift=0,align=off,sleep=off"] if counting else []
         self.console = b""
         self.qemu = None
 
@@ -43,7 +45,7 @@ class Machine:
         return [
             program("qemu-system-x86_64"), "-M", "pc,nvdimm=on,accel=tcg", "-cpu", CPU, "-smp", str(self.cpus), "-m", "1G,slots=2,maxmem=4G",
             "-object", f"memory-backend-file,id=m1,share=on,mem-path={self.nvdimm},size={megabytes}M",
-            "-device", "nvdimm,id=n1,memdev=m1", "-kernel", self.kernel.image, "-initrd", self.initramfs,
+            "-device", "nvdimm,id=n1,memdev=m1", *self.clock, "-kernel", self.kernel.image, "-initrd", self.initramfs,
             "-append", f"console=ttyS0 quiet panic=-1 mitigations=off {words}",
             "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
         ]  # fmt: skip
