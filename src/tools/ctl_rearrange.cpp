@@ -44,6 +44,19 @@ Json ask(const Target& target, const Json& request) {
   return result;
 }
 
+int refusal(const Json& answer) {
+  return answer.value("refused", 0);
+}
+
+// A refusal is a line about the path.
+Json ask_or_fail(const Target& target, const Json& request, std::string (*why)(int)) {
+  Json answer = ask(target, request);
+  if (const int code = refusal(answer); code != 0) {
+    fail(kExitFailure, "{}: {}", target.path, why(code));
+  }
+  return answer;
+}
+
 std::string why_not_defragmented(int code) {
   switch (code) {
     case ETXTBSY:
@@ -96,20 +109,8 @@ class Sum {
   Json sum_ = relocated_report({});
 };
 
-Json ask_defrag(const Target& target, std::uint64_t inode) {
-  return ask(target, {{"command", "defrag"}, {"inode", inode}});
-}
-
-int refusal(const Json& answer) {
-  return answer.value("refused", 0);
-}
-
-void defrag_named_file(const std::string& path, const struct stat& st, Sum& sum) {
-  const Json answer = ask_defrag(target_of(path), st.st_ino);
-  if (const int code = refusal(answer); code != 0) {
-    fail(kExitFailure, "{}: {}", path, why_not_defragmented(code));
-  }
-  sum.add(answer);
+Json defrag_request(std::uint64_t inode) {
+  return {{"command", "defrag"}, {"inode", inode}};
 }
 
 // Every regular file below, of this mount; what may not move is left behind.
@@ -127,7 +128,7 @@ void defrag_tree(const std::string& path, const struct stat& top, Sum& sum) {
     if (!S_ISREG(st.st_mode)) {
       continue;
     }
-    const Json answer = ask_defrag(target, st.st_ino);
+    const Json answer = ask(target, defrag_request(st.st_ino));
     if (const int code = refusal(answer); code == EOPNOTSUPP) {
       fail(kExitFailure, "{}: {}", path, why_not_defragmented(code));
     } else if (code != 0) {
@@ -146,42 +147,33 @@ Json defrag(const CtlOptions& options) {
   for (const std::string& path : options.paths) {
     struct stat st {};
     if (options.region) {
-      const Json answer = ask_defrag(target_of(path), 0);
-      if (const int code = refusal(answer); code != 0) {
-        fail(kExitFailure, "{}: {}", path, why_not_defragmented(code));
-      }
-      sum.add(answer);
+      sum.add(ask_or_fail(target_of(path), defrag_request(0), why_not_defragmented));
     } else if (::lstat(path.c_str(), &st) != 0) {
       fail(kExitFailure, "{}: {}", path, error_text(errno));
     } else if (S_ISDIR(st.st_mode)) {
       defrag_tree(path, st, sum);
     } else {
-      defrag_named_file(path, st, sum);
+      sum.add(ask_or_fail(target_of(path), defrag_request(st.st_ino), why_not_defragmented));
     }
   }
   return sum.report();
 }
 
 Json evacuate(const CtlOptions& options) {
-  const std::string& path = options.paths.front();
-  Json answer =
-      ask(target_of(path),
-          {{"command", "evacuate"}, {"offset", options.offset}, {"length", options.length}});
-  if (const int code = refusal(answer); code != 0) {
-    fail(kExitFailure, "{}: {}", path, why_not_evacuated(code));
-  }
-  return answer;
+  return ask_or_fail(
+      target_of(options.paths.front()),
+      {{"command", "evacuate"}, {"offset", options.offset}, {"length", options.length}},
+      why_not_evacuated);
+}
+
+std::string why_not_compacted(int code) {
+  return code == EOPNOTSUPP ? "its data is not in extents of the region: it has no frames"
+                            : error_text(code);
 }
 
 Json compact(const CtlOptions& options) {
-  const std::string& path = options.paths.front();
-  Json answer = ask(target_of(path), {{"command", "compact"}, {"size", options.size}});
-  if (const int code = refusal(answer); code != 0) {
-    fail(kExitFailure, "{}: {}", path,
-         code == EOPNOTSUPP ? "its data is not in extents of the region: it has no frames"
-                            : error_text(code));
-  }
-  return answer;
+  return ask_or_fail(target_of(options.paths.front()),
+                     {{"command", "compact"}, {"size", options.size}}, why_not_compacted);
 }
 
 std::optional<std::string> frames_missing(const std::string& path, const Json& report) {
@@ -210,12 +202,8 @@ std::string why_not_larger(int code) {
 }
 
 Json grow(const CtlOptions& options) {
-  const std::string& path = options.paths.front();
-  Json answer = ask(target_of(path), {{"command", "grow"}, {"size", options.size}});
-  if (const int code = refusal(answer); code != 0) {
-    fail(kExitFailure, "{}: {}", path, why_not_larger(code));
-  }
-  return answer;
+  return ask_or_fail(target_of(options.paths.front()),
+                     {{"command", "grow"}, {"size", options.size}}, why_not_larger);
 }
 
 std::string why_not_smaller(int code) {
@@ -241,12 +229,8 @@ std::string why_not_smaller(int code) {
 }
 
 Json shrink(const CtlOptions& options) {
-  const std::string& path = options.paths.front();
-  Json answer = ask(target_of(path), {{"command", "shrink"}, {"size", options.size}});
-  if (const int code = refusal(answer); code != 0) {
-    fail(kExitFailure, "{}: {}", path, why_not_smaller(code));
-  }
-  return answer;
+  return ask_or_fail(target_of(options.paths.front()),
+                     {{"command", "shrink"}, {"size", options.size}}, why_not_smaller);
 }
 
 }  // namespace
