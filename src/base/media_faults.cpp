@@ -26,6 +26,8 @@ struct MediaWatch::Range {
   bool replace(std::uintptr_t address);
 };
 
+constinit thread_local std::uint64_t media_errors_of_thread = 0;
+
 namespace {
 
 using Range = MediaWatch::Range;
@@ -34,7 +36,6 @@ using Range = MediaWatch::Range;
 constexpr std::size_t kMostRanges = 128;
 
 std::array<Range, kMostRanges> g_ranges;
-constinit thread_local std::uint64_t g_met = 0;
 struct sigaction g_before {};
 
 Range* range_of(std::uintptr_t address) {
@@ -70,7 +71,7 @@ void on_bus_error(int number, siginfo_t* info, void* context) {
   if (range == nullptr || !range->replace(address)) {
     pass_on(number, info, context);
   } else if (info->si_code != BUS_MCEERR_AO) {  // which tells of errors that nobody met yet
-    ++g_met;
+    ++media_errors_of_thread;
   }
   errno = saved;
 }
@@ -122,16 +123,12 @@ bool MediaWatch::Range::replace(std::uintptr_t address) {
   return put_zeros(start + piece * size, size);
 }
 
-std::uint64_t media_errors_met() noexcept {
-  return g_met;
-}
-
 void note_media_error() noexcept {
-  ++g_met;
+  ++media_errors_of_thread;
 }
 
 MediaErrorsForgiven::~MediaErrorsForgiven() {
-  g_met = before_;
+  media_errors_of_thread = before_;
 }
 
 Status MediaWatch::start(std::byte* begin, std::uint64_t size, std::uint64_t unit) {

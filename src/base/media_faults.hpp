@@ -16,10 +16,17 @@
 // themselves fail with EFAULT or EIO: nothing here is called.
 namespace pmemfs::base {
 
+// Of the calling thread; for the functions below alone. Every transaction asks several times, so it
+// is one load and no call.
+extern constinit thread_local std::uint64_t media_errors_of_thread
+    __attribute__((tls_model("initial-exec")));
+
 // How many media errors the calling thread has met: as it loaded or stored, or by storing where it
 // was known that stores are lost (note_media_error). Only grows; what happened between two equal
 // values met none.
-[[nodiscard]] std::uint64_t media_errors_met() noexcept;
+[[nodiscard]] inline std::uint64_t media_errors_met() noexcept {
+  return media_errors_of_thread;
+}
 void note_media_error() noexcept;
 
 // What the thread meets in its life is not counted in the end: for those who have a second copy.
