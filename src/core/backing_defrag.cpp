@@ -1,9 +1,9 @@
 #include "core/backing_defrag.hpp"
 
-#include <algorithm>
 #include <vector>
 
 #include "core/backing_move.hpp"
+#include "core/course.hpp"
 
 namespace pmemfs::core {
 
@@ -26,88 +26,64 @@ std::vector<InodeNo> regular_files(Context& c) {
   return files;
 }
 
-class Work {
- public:
-  Work(Context& c, const RelocationWatch& watch) : c_(c), watch_(watch) {}
-
-  // So many bytes in all, as far as is known.
-  void expect(std::uint64_t bytes) { total_ = bytes; }
-  // The reason for which the file stayed, or 0.
-  int take(const Candidate& file) {
-    if (file.layout.durable) {
-      c_.relocations_refused++;
-      return ETXTBSY;
-    }
-    const auto moved =
-        move_backing(c_, file.ino, [this](std::uint64_t copied) { return go_on(copied); });
-    if (moved.code() == ECANCELED) {
-      return 0;  // `finished` says so
-    }
-    if (!moved) {
-      return moved.code();
-    }
-    done.files += *moved > 0 ? 1U : 0U;
-    done.bytes += *moved;
-    return 0;
+// The reason for which the file stayed, or 0.
+int take(Context& c, const Candidate& file, Course& course) {
+  if (file.layout.durable) {
+    c.relocations_refused++;
+    return ETXTBSY;
   }
-  void leave(InodeNo ino, std::uint64_t bytes, int reason) {
-    done.left.push_back({ino, bytes, reason, std::string()});
+  const auto moved = move_backing(
+      c, file.ino, [&course](std::uint64_t copied) { return course.under_way(copied); });
+  if (moved.code() == ECANCELED) {
+    return 0;  // `finished` says so
   }
-
-  Relocated done;
-
- private:
-  bool go_on(std::uint64_t copied) {
-    const std::uint64_t moved = done.bytes + copied;
-    done.finished = done.finished && (!watch_ || watch_(moved, std::max(total_, moved)));
-    return done.finished;
+  if (!moved) {
+    return moved.code();
   }
-
-  Context& c_;
-  const RelocationWatch& watch_;
-  std::uint64_t total_ = 0;
-};
+  course.done.files += *moved > 0 ? 1U : 0U;
+  course.done.bytes += *moved;
+  return 0;
+}
 
 Result<Relocated> defrag_one(Context& c, InodeNo ino, const RelocationWatch& watch) {
   PMEMFS_TRY(const HostLayout layout, host_layout(c, ino));
-  Work work(c, watch);
-  work.expect(layout.bytes);
+  Course course(watch, layout.bytes);
   if (layout.breaks != 0 || layout.durable) {
-    if (const int reason = work.take({ino, layout}); reason != 0) {
+    if (const int reason = take(c, {ino, layout}, course); reason != 0) {
       return Error(reason);
     }
   }
-  return work.done;
+  return course.done;
 }
 
 // The host tells of all files or of none.
 Result<Relocated> defrag_all(Context& c, const RelocationWatch& watch) {
   std::vector<Candidate> files;
   std::uint64_t total = 0;
-  Work work(c, watch);
+  Course course(watch, 0);
   for (const InodeNo ino : regular_files(c)) {
     const auto layout = host_layout(c, ino);
     if (layout.code() == EOPNOTSUPP) {
       return layout.error();
     }
     if (!layout && layout.code() != ENOENT) {
-      work.leave(ino, 0, layout.code());
+      course.leave(ino, 0, layout.code());
     } else if (layout && layout->breaks != 0) {
       files.push_back({ino, *layout});
       total += layout->durable ? 0 : layout->bytes;
     }
   }
-  work.expect(total);
+  course.expect(total);
   for (const Candidate& file : files) {
-    const int reason = work.take(file);
+    const int reason = take(c, file, course);
     if (reason != 0 && reason != ENOENT) {
-      work.leave(file.ino, file.layout.bytes, reason);
+      course.leave(file.ino, file.layout.bytes, reason);
     }
-    if (!work.done.finished) {
+    if (!course.done.finished) {
       break;
     }
   }
-  return work.done;
+  return course.done;
 }
 
 }  // namespace

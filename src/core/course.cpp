@@ -14,8 +14,9 @@ std::uint64_t Course::bytes_left() const {
   return n;
 }
 
-bool Course::tell() {
-  if (watch_ && !watch_(bytes(), std::max(total_ * format::kBlockSize, bytes()))) {
+bool Course::tell(std::uint64_t under_way) {
+  const std::uint64_t moved = bytes() + under_way;
+  if (watch_ && !watch_(moved, std::max(total_, moved))) {
     done.finished = false;
   }
   return done.finished;

@@ -10,10 +10,10 @@ namespace pmemfs::core {
 
 class Course {
  public:
-  // `total`: blocks that are to move, as far as is known.
+  // `total`: bytes that are to move, as far as is known.
   Course(const RelocationWatch& watch, std::uint64_t total) : watch_(watch), total_(total) {}
 
-  void expect(std::uint64_t blocks) { total_ = blocks; }
+  void expect(std::uint64_t total) { total_ = total; }
   // False: to be ended.
   bool moved(std::uint64_t blocks) {
     done.bytes += blocks * format::kBlockSize;
@@ -23,8 +23,10 @@ class Course {
     done.metadata_moved += blocks * format::kBlockSize;
     return tell();
   }
-  void leave(InodeNo ino, std::uint64_t blocks, int reason) {
-    done.left.push_back({ino, blocks * format::kBlockSize, reason, std::string()});
+  // The same for a file that moves as a whole, when so many bytes of it are there.
+  bool under_way(std::uint64_t bytes) { return tell(bytes); }
+  void leave(InodeNo ino, std::uint64_t bytes, int reason) {
+    done.left.push_back({ino, bytes, reason, std::string()});
   }
   [[nodiscard]] std::uint64_t bytes() const { return done.bytes + done.metadata_moved; }
   [[nodiscard]] std::uint64_t bytes_left() const;
@@ -32,7 +34,7 @@ class Course {
   Relocated done;
 
  private:
-  bool tell();
+  bool tell(std::uint64_t under_way = 0);
 
   const RelocationWatch& watch_;
   std::uint64_t total_;

@@ -64,23 +64,16 @@ std::vector<Owner> files_in(Context& c, BlockRun range) {
 
 // Inodes that may have something beside the data of a file.
 std::vector<InodeNo> inodes_with_metadata(Context& c) {
-  std::vector<InodeNo> inodes;
-  (void)c.store->for_each_inode(
-      [&inodes](const InodeRecord& inode) {
-        if (is_directory(inode) || inode.data.load() != 0 || inode.xattrs.load() != 0) {
-          inodes.emplace_back(inode.ino.load());
-        }
-      },
-      // One that was being written at the time, perhaps.
-      [&inodes](InodeNo ino) { inodes.push_back(ino); });
-  return inodes;
+  return inodes_where(c, [](const InodeRecord& inode) {
+    return is_directory(inode) || inode.data.load() != 0 || inode.xattrs.load() != 0;
+  });
 }
 
 // The range being emptied, which is held in the allocator.
 class Evacuation {
  public:
   Evacuation(Context& c, BlockRun range, const RelocationWatch& watch)
-      : c_(c), range_(range), course_(watch, in_use()) {}
+      : c_(c), range_(range), course_(watch, in_use() * kBlock) {}
 
   // Until nothing is left but what cannot move, or the watch ends it.
   void run() {
@@ -101,7 +94,7 @@ class Evacuation {
   void leave_durable() {
     for (const Owner& file : files_in(c_, range_)) {
       if (file.durable) {
-        course_.leave(file.ino, file.blocks, ETXTBSY);
+        course_.leave(file.ino, file.blocks * kBlock, ETXTBSY);
       }
     }
   }
@@ -177,7 +170,7 @@ class Evacuation {
   void move_files() {
     for (const Owner& file : files_in(c_, range_)) {
       if (const int reason = move_owner(file.ino, Moving::kData, move_data_out_of); reason != 0) {
-        course_.leave(file.ino, file.blocks, reason);
+        course_.leave(file.ino, file.blocks * kBlock, reason);
       }
       if (!course_.done.finished) {
         return;

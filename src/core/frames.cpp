@@ -17,20 +17,6 @@ namespace {
 
 using store::Mapping;
 
-std::vector<InodeNo> regular_files(Context& c) {
-  std::vector<InodeNo> files;
-  // Damage is told at mount; what can be read is told here.
-  (void)c.store->for_each_inode(
-      [&files](const InodeRecord& inode) {
-        if (is_regular(inode) && inode.data_blocks.load() != 0) {
-          files.emplace_back(inode.ino.load());
-        }
-      },
-      // One that was being written at the time, perhaps.
-      [&files](InodeNo ino) { files.push_back(ino); });
-  return files;
-}
-
 BlockRun frame_run(std::uint64_t frame) {
   return {BlockNo(frame * kFrameBlocks), kFrameBlocks};
 }
@@ -147,8 +133,24 @@ Result<std::vector<Mapping>> extents_of_file(Context& c, InodeNo ino, bool* dura
   return map->all();
 }
 
+std::vector<InodeNo> inodes_where(Context& c, const std::function<bool(const InodeRecord&)>& want) {
+  std::vector<InodeNo> inodes;
+  // Damage is told at mount; what can be read is told here.
+  (void)c.store->for_each_inode(
+      [&](const InodeRecord& inode) {
+        if (want(inode)) {
+          inodes.emplace_back(inode.ino.load());
+        }
+      },
+      [&inodes](InodeNo ino) { inodes.push_back(ino); });
+  return inodes;
+}
+
 void for_each_file(Context& c, const FileVisitor& visit) {
-  for (const InodeNo ino : regular_files(c)) {
+  const auto has_data = [](const InodeRecord& inode) {
+    return is_regular(inode) && inode.data_blocks.load() != 0;
+  };
+  for (const InodeNo ino : inodes_where(c, has_data)) {
     bool durable = false;
     if (const auto extents = extents_of_file(c, ino, &durable); extents && !extents->empty()) {
       visit(ino, durable, *extents);
@@ -186,7 +188,7 @@ std::uint64_t make_frames(Context& c, std::uint64_t wanted, Course& course) {
   }
   HeldFrames held(blocks);
   const std::uint64_t spread = blocks.free_blocks() - present * kFrameBlocks;
-  course.expect(choose(use, wanted - present, spread, held));
+  course.expect(choose(use, wanted - present, spread, held) * format::kBlockSize);
   held.sort();
   for_each_movable(c, [&](InodeNo ino, const std::vector<Mapping>& extents) {
     for (const Mapping& m : extents) {

@@ -19,6 +19,10 @@ using extent_data::kFrameBlocks;
 // backing files). Loads no map into the node. No locks held.
 Result<std::vector<store::Mapping>> extents_of_file(Context& c, InodeNo ino, bool* durable);
 
+// The inodes for which `want` says yes, ascending, and those that cannot be read: one that was
+// being written at the time, perhaps. No locks held.
+std::vector<InodeNo> inodes_where(Context& c, const std::function<bool(const InodeRecord&)>& want);
+
 // Calls back for each regular file with data in extents, ascending. What it is told was true a
 // moment ago; damaged files are left out. No locks held.
 using FileVisitor =

@@ -63,7 +63,7 @@ int defrag_file(Context& c, InodeNo ino, const std::vector<Mapping>& extents, Co
 Result<Relocated> defrag_one(Context& c, InodeNo ino, const RelocationWatch& watch) {
   bool durable = false;
   PMEMFS_TRY(const std::vector<Mapping> extents, extents_of_file(c, ino, &durable));
-  Course course(watch, blocks_of(extents));
+  Course course(watch, blocks_of(extents) * format::kBlockSize);
   if (durable) {
     c.relocations_refused++;
     return Error(ETXTBSY);
@@ -83,13 +83,13 @@ Result<Relocated> defrag_all(Context& c, const RelocationWatch& watch) {
       total += blocks_of(extents);
     }
   });
-  Course course(watch, total);
+  Course course(watch, total * format::kBlockSize);
   for (const InodeNo ino : files) {
     bool durable = false;
     const auto extents = extents_of_file(c, ino, &durable);
     const int reason = extents ? defrag_file(c, ino, *extents, course) : extents.code();
     if (reason != 0 && reason != ENOENT) {
-      course.leave(ino, extents ? blocks_of(*extents) : 0, reason);
+      course.leave(ino, extents ? blocks_of(*extents) * format::kBlockSize : 0, reason);
     }
     if (!course.done.finished) {
       break;
