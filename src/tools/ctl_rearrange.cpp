@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <map>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -261,17 +263,15 @@ std::optional<std::string> what_stays(const CtlOptions& options, const Json& rep
   return std::nullopt;
 }
 
-Json rearrange(const CtlOptions& options) {
-  if (options.command == "grow") {
-    return grow(options);
-  }
-  if (options.command == "shrink") {
-    return shrink(options);
-  }
-  if (options.command == "compact") {
-    return compact(options);
-  }
-  return options.command == "defrag" ? defrag(options) : evacuate(options);
+std::optional<Json> rearrange(const CtlOptions& options) {
+  static const std::map<std::string_view, Json (*)(const CtlOptions&)> kCommands{
+      {"defrag", defrag},
+      {"compact", compact},
+      {"evacuate", evacuate},
+      {"grow", grow},
+      {"shrink", shrink}};
+  const auto found = kCommands.find(options.command);
+  return found == kCommands.end() ? std::nullopt : std::optional(found->second(options));
 }
 
 }  // namespace pmemfs::tools

@@ -71,9 +71,8 @@ Json read_region(const std::string& command, const std::string& path) {
 }
 
 Json get_report(const CtlOptions& options) {
-  if (options.command == "defrag" || options.command == "evacuate" || options.command == "grow" ||
-      options.command == "shrink" || options.command == "compact") {
-    return rearrange(options);
+  if (auto rearranged = rearrange(options)) {
+    return *std::move(rearranged);
   }
   if (options.command == "migrate") {
     return migrate(options);
