@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "pmemfs/filesystem.hpp"
+#include "run_main.hpp"
 #include "support/memory_filesystem.hpp"
 #include "support/memory_region.hpp"
 
@@ -108,10 +108,5 @@ int run(int argc, char** argv) {
 }  // namespace pmemfs::bench
 
 int main(int argc, char** argv) {
-  try {
-    return pmemfs::bench::run(argc, argv);
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "pmemfs-bench-core-io: {}\n", e.what());
-    return 1;
-  }
+  return pmemfs::bench::run_main("pmemfs-bench-core-io", pmemfs::bench::run, argc, argv);
 }

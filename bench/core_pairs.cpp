@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "pmemfs/filesystem.hpp"
+#include "run_main.hpp"
 #include "support/memory_filesystem.hpp"
 #include "support/memory_region.hpp"
 
@@ -235,10 +235,5 @@ int run(int argc, char** argv) {
 }  // namespace pmemfs::bench
 
 int main(int argc, char** argv) {
-  try {
-    return pmemfs::bench::run(argc, argv);
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "pmemfs-bench-core: {}\n", e.what());
-    return 1;
-  }
+  return pmemfs::bench::run_main("pmemfs-bench-core", pmemfs::bench::run, argc, argv);
 }

@@ -13,10 +13,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <string_view>
 #include <system_error>
 #include <utility>
+
+#include "run_main.hpp"
 
 namespace pmemfs::bench {
 
@@ -104,10 +105,5 @@ int run(int argc, char** argv) {
 }  // namespace pmemfs::bench
 
 int main(int argc, char** argv) {
-  try {
-    return pmemfs::bench::run(argc, argv);
-  } catch (const std::exception& e) {
-    fmt::print(stderr, "pmemfs-bench-work: {}\n", e.what());
-    return 1;
-  }
+  return pmemfs::bench::run_main("pmemfs-bench-work", pmemfs::bench::run, argc, argv);
 }

@@ -2,6 +2,7 @@
 #include <atomic>
 #include <thread>
 
+#include "every_fence.hpp"
 #include "tail_support.hpp"
 
 namespace pmemfs::test {

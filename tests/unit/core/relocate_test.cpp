@@ -3,6 +3,7 @@
 #include <thread>
 
 #include "core_rig.hpp"
+#include "every_fence.hpp"
 #include "support/extent_text.hpp"
 
 namespace pmemfs::test {
@@ -196,30 +197,17 @@ TEST_CASE("what these commands refuse") {
 }
 
 TEST_CASE("a power cut at any fence of a move leaves the bytes") {
-  for (int nth = 0;; nth++) {
-    CoreRig rig(CoreRig::Data::kExtents);
-    interleave(rig, "one", "two", 60);
-    const InodeNo ino = rig.stat("one").ino;
-    std::unique_ptr<SimRegion> left;
-    int countdown = nth;
-    rig.region().on_fence([&](SimRegion& region) {
-      if (countdown-- == 0) {
-        RandomChooser chooser(static_cast<std::uint64_t>(nth) + 1);
-        left = region.crash(chooser);
-      }
-    });
-    REQUIRE(rig.fs().defrag(ino, {}).ok());
-    rig.region().on_fence({});
-    if (!left) {
-      CHECK(nth > 3);
-      break;
-    }
-    rig.restart_from(std::move(left));
-    REQUIRE(rig.get("one") == pattern_of(60 * kBlock, 1));
-    REQUIRE(rig.get("two") == pattern_of(60 * kBlock, 2));
-    rig.remount();  // clean: no block has two owners, none is lost
-    REQUIRE(rig.get("one") == pattern_of(60 * kBlock, 1));
-  }
+  CoreRig rig(CoreRig::Data::kExtents);
+  interleave(rig, "one", "two", 60);
+  const InodeNo ino = rig.stat("one").ino;
+  at_every_fence(
+      rig, [&] { REQUIRE(rig.fs().defrag(ino, {}).ok()); },
+      [&] {
+        REQUIRE(rig.get("one") == pattern_of(60 * kBlock, 1));
+        REQUIRE(rig.get("two") == pattern_of(60 * kBlock, 2));
+        rig.remount();  // clean: no block has two owners, none is lost
+        REQUIRE(rig.get("one") == pattern_of(60 * kBlock, 1));
+      });
 }
 
 TEST_CASE("readers and writers go on while data moves") {

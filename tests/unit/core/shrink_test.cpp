@@ -2,6 +2,7 @@
 #include <atomic>
 #include <thread>
 
+#include "every_fence.hpp"
 #include "store/store.hpp"
 #include "tail_support.hpp"
 
