@@ -99,12 +99,21 @@ Result<Superblock> read_superblock(const Region& region, SuperblockFault* fault,
   return second_serves ? second.s : first.s;
 }
 
+// The copy that is not whole, or is the older one, as a crash amid an update leaves it, is written
+// first: another crash then finds the other one.
+static std::array<ByteOff, 2> order_of_writing(const Region& region, const Superblock& in_force) {
+  const Copy second = read_copy(region, kSecond);
+  const bool both = second.valid && second.s.update.load() == in_force.update.load();
+  return both ? std::array{kFirst, kSecond} : std::array{kSecond, kFirst};
+}
+
 Status write_superblock(Region& region, Superblock& s) {
   const base::MediaErrorsForgiven one_is_enough;
+  const std::array<ByteOff, 2> order = order_of_writing(region, s);
   s.update.store(s.update.load() + 1);
   format::seal(s);
   bool written = false;
-  for (const ByteOff place : {kFirst, kSecond}) {
+  for (const ByteOff place : order) {
     region.stream(place, &s, sizeof(s));
     region.fence();
     written |= !region.lost(place, sizeof(s));

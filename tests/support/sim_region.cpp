@@ -13,6 +13,11 @@ namespace {
 
 constexpr std::uint64_t kPage = 4096;
 
+// Pages that were zeroed are not worth the memory of a copy.
+bool is_zero(const std::byte* page) {
+  return *page == std::byte{0} && std::memcmp(page, page + 1, kPage - 1) == 0;
+}
+
 }  // namespace
 
 SimRegion::SimRegion(std::uint64_t size, std::uint64_t limit) {
@@ -22,8 +27,7 @@ SimRegion::SimRegion(std::uint64_t size, std::uint64_t limit) {
 SimRegion::SimRegion(const std::vector<std::byte>& image, std::uint64_t limit) {
   reserve(image.size(), limit);
   for (std::uint64_t off = 0; off < image.size(); off += kPage) {
-    const auto first = image.begin() + static_cast<std::ptrdiff_t>(off);
-    if (std::any_of(first, first + kPage, [](std::byte b) { return b != std::byte{0}; })) {
+    if (!is_zero(image.data() + off)) {
       std::memcpy(mutable_data() + off, image.data() + off, kPage);
       mark_used(off, kPage);
     }
@@ -208,15 +212,16 @@ std::unique_ptr<SimRegion> SimRegion::crash(Chooser& chooser) const {
   const std::lock_guard lock(mutex_);
   auto after = std::make_unique<SimRegion>(size(), limit_);
   for (std::uint64_t page = 0; page < used_.size(); ++page) {
-    if (used_[page]) {
+    if (used_[page] && !is_zero(data() + page * kPage)) {
       std::memcpy(after->mutable_data() + page * kPage, data() + page * kPage, kPage);
+      after->used_[page] = true;
     }
   }
-  after->used_ = used_;
   after->granularity_ = granularity_;
   for (const auto& [number, pending] : pending_) {
     const Line line = pick_line(pending, chooser);
     std::memcpy(after->mutable_data() + number * kCacheLineSize, line.data(), kCacheLineSize);
+    after->mark_used(number * kCacheLineSize, kCacheLineSize);
   }
   return after;
 }

@@ -166,6 +166,31 @@ TEST_CASE("a crash at any fence of an update leaves a whole superblock, old or n
   CHECK(seed == 10U * 2 * 20);
 }
 
+TEST_CASE("a second crash, in the update after one that was cut, leaves a whole superblock") {
+  SimRegion region(kSize);
+  SmallFs::format(region);
+  SECTION("the second copy was being written") { damage(region, kCopy); }
+  SECTION("the first copy was being written") { damage(region, ByteOff(0)); }
+  SECTION("the second copy was not reached") {
+    Superblock s = *store::read_superblock(region, nullptr, nullptr);
+    s.update.store(s.update.load() + 1);
+    format::seal(s);
+    region.poke(ByteOff(0), &s, sizeof(s));
+  }
+  int fences = 0;
+  region.on_fence([&](SimRegion& now) {
+    ++fences;
+    for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+      test::RandomChooser chooser(seed);
+      CHECK(read(*now.crash(chooser)).code == 0);
+    }
+  });
+  Superblock s = *store::read_superblock(region, nullptr, nullptr);
+  REQUIRE(store::write_superblock(region, s));
+  CHECK(fences == 2);
+  CHECK(std::memcmp(region.data(), region.data() + kCopy.value, format::kBlockSize) == 0);
+}
+
 TEST_CASE("owner, state and counters follow open and close") {
   SimRegion region(kSize);
   SmallFs::format(region);
