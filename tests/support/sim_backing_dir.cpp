@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "backing/names.hpp"
-#include "support/open_files.hpp"
+#include "support/mapped_memfd.hpp"
 
 namespace pmemfs::test {
 namespace {
@@ -115,6 +115,7 @@ Result<int> SimBackingDir::create(BackingName name) {
   auto file = std::make_shared<SimFile>(name);
   PMEMFS_TRY(const int fd, file->open(false));
   by_inode_[file->inode()] = file;
+  given_[fd] = file->inode();
   States& states = names_[name];
   if (states.empty()) {
     states.push_back(nullptr);
@@ -137,7 +138,9 @@ Result<int> SimBackingDir::open(BackingName name) {
     leases_.at(file->inode()).broken = true;
     return Error(EBUSY);
   }
-  return file->open(read_only_);
+  PMEMFS_TRY(const int fd, file->open(read_only_));
+  given_[fd] = file->inode();
+  return fd;
 }
 
 Status SimBackingDir::unlink(BackingName name) {
@@ -344,6 +347,7 @@ std::unique_ptr<SimBackingDir> SimBackingDir::crash(Chooser& chooser) {
   after->foreign_ = foreign_;
   after->space_ = space_;
   after->tells_extents_ = tells_extents_;
+  after->may_be_mapped_ = may_be_mapped_;
   return after;
 }
 
@@ -356,6 +360,15 @@ bool SimBackingDir::lease_lives(ino_t inode) const {
   return at != leases_.end() && ::fstat(at->second.fd, &st) == 0 && st.st_ino == inode;
 }
 
+// By another descriptor that was given out and is still what it was.
+bool SimBackingDir::opened_elsewhere(ino_t inode, int fd) const {
+  return std::any_of(given_.begin(), given_.end(), [&](const auto& entry) {
+    struct stat st {};
+    return entry.first != fd && entry.second == inode && ::fstat(entry.first, &st) == 0 &&
+           st.st_ino == inode;
+  });
+}
+
 Status SimBackingDir::take_lease(int fd) {
   PMEMFS_CHECK(begin(HostOp::kTakeLease, fd));
   const std::lock_guard lock(mutex_);
@@ -364,7 +377,8 @@ Status SimBackingDir::take_lease(int fd) {
     return Error(EBADF);
   }
   const auto held = held_.find(file->name());
-  if ((held != held_.end() && held->second > 0) || is_in_use(fd, file->descriptor())) {
+  if ((held != held_.end() && held->second > 0) || opened_elsewhere(file->inode(), fd) ||
+      (may_be_mapped_ && is_mapped(fd))) {
     return Error(EBUSY);
   }
   leases_[file->inode()] = {fd, false};
@@ -468,6 +482,11 @@ void SimBackingDir::replace_behind(BackingName name) {
   const std::lock_guard lock(mutex_);
   names_.erase(name);
   replaced_.insert(name);
+}
+
+void SimBackingDir::expect_no_mappings() {
+  const std::lock_guard lock(mutex_);
+  may_be_mapped_ = false;
 }
 
 void SimBackingDir::tell_extents() {

@@ -58,7 +58,7 @@ struct HostCall {
 // The death of the daemon alone loses nothing: go on with the same object after its descriptors
 // were closed.
 //
-// Leases: refused while another descriptor of this process or a mapping holds the file, or
+// Leases: refused while another descriptor that it gave out or a mapping holds the file, or
 // hold_open says that somebody else does; broken by hold_open and by open.
 //
 // Thread-safe, but for the hook and crash(): those by one thread at a time.
@@ -121,6 +121,8 @@ class SimBackingDir final : public BackingDir {
   void resize_behind(BackingName name, std::uint64_t size);
   // Something else than a file of ours has this name: EUCLEAN.
   void replace_behind(BackingName name);
+  // No mapping outlives the call that made it: leases need not look for any, which takes long.
+  void expect_no_mappings();
   // extents() tells where pages lie (SimFile::extents), as ext4 and xfs do. Before: EOPNOTSUPP, as
   // on tmpfs.
   void tell_extents();
@@ -152,11 +154,13 @@ class SimBackingDir final : public BackingDir {
   [[nodiscard]] HostCall call_of(HostOp op, int fd, std::uint64_t off, std::uint64_t len) const;
   void keep(BackingName name, File file);
   [[nodiscard]] bool lease_lives(ino_t inode) const;
+  [[nodiscard]] bool opened_elsewhere(ino_t inode, int fd) const;
 
   mutable std::mutex mutex_;
   std::map<BackingName, States> names_;
   std::map<ino_t, std::weak_ptr<SimFile>> by_inode_;
   std::map<ino_t, Lease> leases_;
+  std::map<int, ino_t> given_;  // descriptors, some closed meanwhile
   std::map<BackingName, unsigned> held_;
   std::set<BackingName> replaced_;
   std::set<BackingName> nodefrag_;
@@ -168,6 +172,7 @@ class SimBackingDir final : public BackingDir {
   HostSpace space_;
   bool read_only_ = false;
   bool tells_extents_ = false;
+  bool may_be_mapped_ = true;
 };
 
 }  // namespace pmemfs::test
