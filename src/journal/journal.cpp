@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "base/media_faults.hpp"
 #include "format/checks.hpp"
+#include "journal/control.hpp"
 
 namespace pmemfs::journal {
 namespace {
@@ -152,7 +153,9 @@ void Transaction::apply() const {
   Region& region = journal_.region_;
   for_each_record([&region](ByteOff off, const std::byte* bytes, std::size_t n) {
     region.store(off, bytes, n);
-    region.flush(off, n);
+    if (!left_out(Control::kNoApplyFlush)) {
+      region.flush(off, n);
+    }
   });
 }
 
@@ -185,7 +188,9 @@ void Transaction::write_log(const Journal::Lane& lane) {
   std::memcpy(log_->data(), &header, sizeof(header));
   fill_last_line(*log_);
   journal_.region_.stream(lane.start, log_->data(), log_->size());
-  journal_.region_.fence();
+  if (!left_out(Control::kNoLogFence)) {
+    journal_.region_.fence();
+  }
 }
 
 // Streamed, since the line is not in the cache. Were it torn, the crc would say so: a lane that
@@ -205,7 +210,7 @@ Status Transaction::admit() const {
   if (log_bytes() > journal_.capacity()) {
     return Error(E2BIG);
   }
-  if (fresh_) {
+  if (fresh_ && !left_out(Control::kNoDataFence)) {
     region.fence();
   }
   return intact() ? Status() : Status(Error(EIO));
@@ -222,6 +227,9 @@ Status Transaction::commit() {
     return Error(EIO);
   }
   const std::unique_lock<std::mutex> lock(lane->mutex, std::adopt_lock);
+  if (left_out(Control::kApplyBeforeLog)) {
+    apply();
+  }
   write_log(*lane);
   if (!intact() || !journal_.usable(*lane)) {
     retire(*lane);  // a log with a lost page is none; so is one whose first page is lost
@@ -229,7 +237,9 @@ Status Transaction::commit() {
   }
   // Committed.
   apply();
-  region.fence();
+  if (!left_out(Control::kNoApplyFence)) {
+    region.fence();
+  }
   if (!intact()) {
     journal_.stop();
     return Error(EIO);

@@ -24,38 +24,45 @@ void report(const char* what, const Figures& figures) {
 
 // "create n; write n": the last one is cut, with many states, as is wanted of a finding.
 void explore_one(Placement placement, const std::string& workload) {
-  const std::vector<Operation> all = operations(placement);
+  Explorer explorer(placement, {64, 8, 3}, from_environment("PMEMFS_SEED", 1));
   Explorer::Prefix steps;
   for (std::size_t at = 0; at < workload.size();) {
     const std::size_t end = std::min(workload.find("; ", at), workload.size());
-    steps.push_back(&find_operation(all, workload.substr(at, end - at)));
+    steps.push_back(&find_operation(explorer.all(), workload.substr(at, end - at)));
     at = end + 2;
   }
   const Operation& last = *steps.back();
   steps.pop_back();
-  Explorer explorer(placement, {64, 8, 3}, from_environment("PMEMFS_SEED", 1));
   explorer.explore(steps, last);
   report(workload.c_str(), explorer.figures());
 }
 
 void explore_singles(Placement placement) {
-  const std::vector<Operation> all = operations(placement);
   Explorer explorer(placement, {64, 8, 3}, from_environment("PMEMFS_SEED", 1));
-  for (const Operation& operation : all) {
+  for (const Operation& operation : explorer.all()) {
     explorer.explore({}, operation);
   }
   report("one operation", explorer.figures());
 }
 
 void explore_pairs(Placement placement) {
-  const std::vector<Operation> all = operations(placement);
   Explorer explorer(placement, {2, 1, 0}, from_environment("PMEMFS_SEED", 1));
-  for (const Operation& first : all) {
-    for (const Operation& second : all) {
+  for (const Operation& first : explorer.all()) {
+    for (const Operation& second : explorer.all()) {
       explorer.explore({&first}, second);
     }
   }
   report("two operations", explorer.figures());
+}
+
+void explore_walks(Placement placement) {
+  Explorer explorer(placement, {8, 2, 1}, 1);
+  const std::uint64_t first = from_environment("PMEMFS_SEED", 1);
+  const std::uint64_t walks = from_environment("PMEMFS_CRASH_WALKS", 40);
+  for (std::uint64_t seed = first; seed < first + walks; ++seed) {
+    explorer.walk(seed, 30);
+  }
+  report("random walks", explorer.figures());
 }
 
 }  // namespace
@@ -79,6 +86,13 @@ TEST_CASE("extents: a cut anywhere in the second of two operations") {
 }
 TEST_CASE("backing files: a cut anywhere in the second of two operations") {
   explore_pairs(Placement::kBacking);
+}
+
+TEST_CASE("extents: cuts on long ways") {
+  explore_walks(Placement::kExtents);
+}
+TEST_CASE("backing files: cuts on long ways") {
+  explore_walks(Placement::kBacking);
 }
 
 }  // namespace pmemfs::crash

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <random>
 #include <utility>
 
 #include "crash/sound.hpp"
@@ -12,19 +13,52 @@
 namespace pmemfs::crash {
 namespace {
 
-// How many states there are, while it picks the newest of each.
+// How many states there are, and how many choices, while it picks the newest of each.
 class Counter final : public test::Chooser {
  public:
   std::size_t pick(std::size_t n) override {
     product_ = std::min<std::size_t>(product_ * n, kMany);
+    choices_ += n > 1 ? 1 : 0;
     return n - 1;
   }
   [[nodiscard]] std::size_t product() const { return product_; }
+  [[nodiscard]] std::size_t choices() const { return choices_; }
 
  private:
   static constexpr std::size_t kMany = 1U << 20U;
   std::size_t product_ = 1;
+  std::size_t choices_ = 0;
 };
+
+// Keeps or loses a run of the choices, and does the opposite with the others. Choices come in the
+// order of their addresses: what is told apart so is a log from what it speaks of, a block from the
+// one that refers to it.
+class RunChooser final : public test::Chooser {
+ public:
+  RunChooser(std::uint64_t seed, std::size_t choices) {
+    std::mt19937_64 rng(seed);
+    keep_ = rng() % 2 == 0;
+    first_ = rng() % choices;
+    last_ = first_ + rng() % (choices - first_);
+  }
+  std::size_t pick(std::size_t n) override {
+    if (n == 1) {
+      return 0;
+    }
+    const bool inside = at_ >= first_ && at_ <= last_;
+    ++at_;
+    return inside == keep_ ? n - 1 : 0;
+  }
+
+ private:
+  bool keep_;
+  std::size_t first_;
+  std::size_t last_;
+  std::size_t at_ = 0;
+};
+
+// All are checked as recovery leaves them; of these, one is checked as the power cut left it, too.
+constexpr std::uint64_t kCheckedRaw = 4;
 
 }  // namespace
 
@@ -89,8 +123,13 @@ void Cutter::states_of_cut(const std::string& where) {
   }
   for (std::size_t i = 0; counter.product() > 1 && i < limits_.samples; ++i) {
     const std::uint64_t seed = seed_ + cuts_ * 1000 + i;
-    test::RandomChooser random(seed);
-    look(random, fmt::format("{}, sample {}", where, seed));
+    if (i % 2 == 0) {
+      test::RandomChooser random(seed);
+      look(random, fmt::format("{}, sample {}", where, seed));
+    } else {
+      RunChooser run(seed, counter.choices());
+      look(run, fmt::format("{}, run {}", where, seed));
+    }
   }
 }
 
@@ -99,10 +138,10 @@ void Cutter::look(test::Chooser& chooser, const std::string& where) {
   try {
     Media media = world_.media().crash(chooser);
     const bool again = looked_++ < limits_.second;
-    keep(again ? recover_with_cuts(std::move(media), where) : recover(std::move(media), where),
+    keep(again ? recover_with_cuts(std::move(media)) : recover(std::move(media)),
          where);
   } catch (const std::exception& failure) {
-    figures_.violations.push_back(where + ": " + failure.what());
+    failures_.push_back(where + ": " + failure.what());
   }
 }
 
@@ -115,15 +154,19 @@ void Cutter::keep(Tree tree, const std::string& where) {
   }
 }
 
-Tree Cutter::recover(Media media, const std::string& where) {
+Tree Cutter::recover(Media media) {
+  if (figures_.states % kCheckedRaw == 0) {
+    test::KeepAll all;
+    require_sound(media.crash(all));
+  }
   World world(std::move(media));
   Tree tree = read_tree(world);
-  require_sound(world.abandon(), where);
+  require_sound(world.abandon());
   return tree;
 }
 
 // A second cut while it recovers changes nothing of what is found.
-Tree Cutter::recover_with_cuts(Media media, const std::string& where) {
+Tree Cutter::recover_with_cuts(Media media) {
   std::vector<Media> left;
   const test::SimRegion& region = *media.region;
   test::SimBackingDir* const host = media.host.get();
@@ -140,11 +183,11 @@ Tree Cutter::recover_with_cuts(Media media, const std::string& where) {
   World world(std::move(media));
   world.media().region->on_fence({});
   Tree tree = read_tree(world);
-  require_sound(world.abandon(), where);
+  require_sound(world.abandon());
   const Tree expected = without_host_times(tree, world_.placement());
   for (Media& again : left) {
     ++figures_.second_states;
-    const Tree other = without_host_times(recover(std::move(again), where), world_.placement());
+    const Tree other = without_host_times(recover(std::move(again)), world_.placement());
     if (const std::string text = difference(other, expected); !text.empty()) {
       throw std::runtime_error("a cut of the recovery changes what is found:\n" + text);
     }

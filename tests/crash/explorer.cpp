@@ -1,68 +1,49 @@
 #include "crash/explorer.hpp"
 
-#include <fmt/format.h>
-
-#include <exception>
-
-#include "crash/cutter.hpp"
+#include <random>
 
 namespace pmemfs::crash {
-namespace {
 
-std::string title(const Explorer::Prefix& prefix, const Operation& operation) {
-  std::string text;
-  for (const Operation* before : prefix) {
-    text += before->name + "; ";
-  }
-  return text + operation.name;
-}
+Explorer::Explorer(Placement placement, const Limits& limits, std::uint64_t seed)
+    : placement_(placement),
+      limits_(limits),
+      seed_(seed),
+      all_(operations(placement)),
+      start_(make_start(placement)) {}
 
-}  // namespace
-
-Figures& Figures::operator+=(const Figures& other) {
-  workloads += other.workloads;
-  cuts += other.cuts;
-  states += other.states;
-  second_states += other.second_states;
-  violations.insert(violations.end(), other.violations.begin(), other.violations.end());
-  return *this;
-}
-
-Explorer::Explorer(Placement placement, Limits limits, std::uint64_t seed)
-    : placement_(placement), limits_(limits), seed_(seed), start_(make_start(placement)) {
+Media Explorer::start() const {
   test::KeepAll all;
-  World world(start_.crash(all));
-  start_tree_ = read_tree(world);
+  return start_.crash(all);
 }
 
 void Explorer::explore(const Prefix& prefix, const Operation& operation) {
   ++figures_.workloads;
-  test::KeepAll all;
-  World world = decorator_ ? World(start_.crash(all), decorator_) : World(start_.crash(all));
-  Tree before = start_tree_;
-  Promises promises(before);
+  Run run(start(), limits_, seed_, figures_, decorator_);
   for (const Operation* step : prefix) {
-    step->run(world);
-    Tree after = read_tree(world);
-    promises = promises.after(*step, before, after);
-    before = std::move(after);
+    run.step(*step);
   }
-  const std::size_t known = figures_.violations.size();
-  Cutter cutter(world, limits_, seed_, figures_);
-  const int code = operation.run(world);
-  cutter.finish();
-  const Tree after = read_tree(world);
-  const Promises now = code == 0 ? promises.after(operation, before, after) : promises;
-  const Cut cut{operation, placement_, before, after, promises, now};
-  for (const Found& found : cutter.found()) {
-    if (const auto why = judge(found.tree, cut, found.returned)) {
-      figures_.violations.push_back(found.where + ": " + *why);
+  run.step_with_cuts(operation);
+}
+
+void Explorer::walk(std::uint64_t seed, int steps) {
+  ++figures_.workloads;
+  std::mt19937_64 rng(seed);
+  Run run(start(), limits_, seed, figures_, decorator_);
+  for (int i = 0; i < steps; ++i) {
+    const Operation by_chance = random_operation(rng);
+    const Operation& operation = rng() % 2 == 0 ? all_[rng() % all_.size()] : by_chance;
+    const std::uint64_t dice = rng() % 16;
+    if (dice < 6) {
+      run.step_with_cuts(operation);
+    } else {
+      run.step(operation);
     }
-  }
-  for (std::size_t i = known; i < figures_.violations.size(); ++i) {
-    figures_.violations[i] = fmt::format("{} region, '{}', seed {}, {}",
-                                         placement_ == Placement::kExtents ? "extents" : "directory",
-                                         title(prefix, operation), seed_, figures_.violations[i]);
+    if (dice == 15) {
+      test::RandomChooser chooser(rng());
+      run.cut_power(chooser);
+    } else if (dice == 14) {
+      run.remount();
+    }
   }
 }
 

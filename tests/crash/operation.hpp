@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ Media make_start(Placement placement);
 
 // Every operation, on those names and on n, which is not there.
 std::vector<Operation> operations(Placement placement);
+
+// On data, of any of the files, with chosen places, lengths and bytes.
+Operation random_operation(std::mt19937_64& rng);
 
 // The one with this name. Throws std::out_of_range.
 const Operation& find_operation(const std::vector<Operation>& all, const std::string& name);

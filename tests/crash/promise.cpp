@@ -144,6 +144,16 @@ Promises Promises::after(const Operation& operation, const Tree& before, const T
   return next;
 }
 
+Promises Promises::after_power_cut(const Tree& found) const {
+  Promises next(found);
+  for (const auto& [path, entry] : found) {
+    if (entry.is_file()) {
+      next.files_.at(key(entry)).synced = of(entry).synced;
+    }
+  }
+  return next;
+}
+
 namespace {
 
 // Which content a file may have, for one set of facts that was found.

@@ -35,12 +35,15 @@ struct History {
 
 class Promises {
  public:
+  Promises() = default;
   // Everything in `tree` is on media.
   explicit Promises(const Tree& tree);
 
   // What holds once `operation` has returned, which made `after` of `before`.
   [[nodiscard]] Promises after(const Operation& operation, const Tree& before,
                                const Tree& after) const;
+  // What was found after a power cut is on media, whether somebody had asked for it or not.
+  [[nodiscard]] Promises after_power_cut(const Tree& found) const;
   // What may be found of the file's content.
   [[nodiscard]] const History& of(const Entry& entry) const;
 

@@ -294,7 +294,11 @@ int World::copy(std::string_view from, std::string_view to, std::uint64_t length
 }
 
 int World::store(std::string_view path, std::uint64_t off, std::uint64_t length, char fill) {
-  const std::string content(length, fill);
+  const auto found = find(path);
+  if (!found || off >= found->size) {
+    return found.code();
+  }
+  const std::string content(std::min(length, found->size - off), fill);
   return on_handle(path, O_RDWR, [&](HandleId handle, InodeNo ino) {
     return placement() == Placement::kBacking ? store_in_mapping(handle, off, content)
                                               : store_in_region(ino, off, content);

@@ -81,7 +81,8 @@ class World {
   int open_truncated(std::string_view path);
   int allocate(std::string_view path, int mode, std::uint64_t off, std::uint64_t length);
   int copy(std::string_view from, std::string_view to, std::uint64_t length);
-  // Stores through a shared mapping and flushes, as a program does that has the file mapped.
+  // Stores through a shared mapping and flushes, as a program does that has the file mapped;
+  // up to the end of the file.
   int store(std::string_view path, std::uint64_t off, std::uint64_t length, char fill);
   int fsync(std::string_view path);
   int fsync_dir(std::string_view path);

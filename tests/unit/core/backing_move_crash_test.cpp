@@ -1,7 +1,7 @@
 // Power cuts while a backing file moves, and what they leave behind.
 #include <optional>
 
-#include "broken_host.hpp"
+#include "support/broken_host.hpp"
 #include "fragmented_rig.hpp"
 
 namespace pmemfs::test {

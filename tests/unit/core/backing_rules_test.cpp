@@ -6,7 +6,7 @@
 
 #include <array>
 
-#include "broken_host.hpp"
+#include "support/broken_host.hpp"
 #include "core_rig.hpp"
 
 namespace pmemfs::test {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "broken_host.hpp"
+#include "support/broken_host.hpp"
 #include "core/ahead.hpp"
 #include "core_rig.hpp"
 
