@@ -12,7 +12,9 @@ namespace {
 // Single operations and those after a new file was written, as the bounded run has them, until the
 // first violation.
 Figures find_violation(Explorer& explorer) {
-  const auto named = [&](const char* name) { return &find_operation(explorer.all(), name); };
+  const auto named = [&](const char* name) {
+    return &find_operation(explorer.all(), name);
+  };
   const std::vector<Explorer::Prefix> prefixes = {
       {}, {named("unlink a")}, {named("create n"), named("write n")}};
   for (const Explorer::Prefix& prefix : prefixes) {
@@ -64,8 +66,7 @@ TEST_CASE("the explorer finds a change that is applied before it is logged") {
 
 TEST_CASE("the explorer finds fsyncs that do nothing") {
   Explorer explorer(Placement::kBacking, {16, 4, 0}, 1);
-  explorer.decorate_host(
-      [](BackingDir& host) { return std::make_unique<test::NoSync>(host); });
+  explorer.decorate_host([](BackingDir& host) { return std::make_unique<test::NoSync>(host); });
   CHECK_FALSE(find_violation(explorer).violations.empty());
 }
 

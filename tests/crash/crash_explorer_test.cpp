@@ -38,7 +38,7 @@ void explore_one(Placement placement, const std::string& workload) {
 }
 
 void explore_singles(Placement placement) {
-  Explorer explorer(placement, {64, 8, 3}, from_environment("PMEMFS_SEED", 1));
+  Explorer explorer(placement, {32, 5, 2}, from_environment("PMEMFS_SEED", 1));
   for (const Operation& operation : explorer.all()) {
     explorer.explore({}, operation);
   }
@@ -46,7 +46,8 @@ void explore_singles(Placement placement) {
 }
 
 void explore_pairs(Placement placement) {
-  Explorer explorer(placement, {2, 1, 0}, from_environment("PMEMFS_SEED", 1));
+  const std::uint64_t states = from_environment("PMEMFS_CRASH_STATES", 1);
+  Explorer explorer(placement, {states, states, states / 8}, from_environment("PMEMFS_SEED", 1));
   for (const Operation& first : explorer.all()) {
     for (const Operation& second : explorer.all()) {
       explorer.explore({&first}, second);
@@ -58,7 +59,7 @@ void explore_pairs(Placement placement) {
 void explore_walks(Placement placement) {
   Explorer explorer(placement, {8, 2, 1}, 1);
   const std::uint64_t first = from_environment("PMEMFS_SEED", 1);
-  const std::uint64_t walks = from_environment("PMEMFS_CRASH_WALKS", 40);
+  const std::uint64_t walks = from_environment("PMEMFS_CRASH_WALKS", 20);
   for (std::uint64_t seed = first; seed < first + walks; ++seed) {
     explorer.walk(seed, 30);
   }

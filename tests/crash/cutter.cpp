@@ -118,18 +118,24 @@ void Cutter::states_of_cut(const std::string& where) {
   } else {
     test::KeepNone none;
     look(none, where + ", nothing kept");
-    test::KeepAll all;
-    look(all, where + ", all kept");
   }
   for (std::size_t i = 0; counter.product() > 1 && i < limits_.samples; ++i) {
-    const std::uint64_t seed = seed_ + cuts_ * 1000 + i;
-    if (i % 2 == 0) {
-      test::RandomChooser random(seed);
-      look(random, fmt::format("{}, sample {}", where, seed));
-    } else {
-      RunChooser run(seed, counter.choices());
-      look(run, fmt::format("{}, run {}", where, seed));
-    }
+    sample(i, counter.choices(), where);
+  }
+}
+
+// A run, all of it, and then by chance and runs in turns.
+void Cutter::sample(std::size_t nth, std::size_t choices, const std::string& where) {
+  const std::uint64_t seed = seed_ + cuts_ * 1000 + nth;
+  if (nth == 1) {
+    test::KeepAll all;
+    look(all, where + ", all kept");
+  } else if (nth % 2 == 0 && nth > 0) {
+    test::RandomChooser random(seed);
+    look(random, fmt::format("{}, sample {}", where, seed));
+  } else {
+    RunChooser run(seed, choices);
+    look(run, fmt::format("{}, run {}", where, seed));
   }
 }
 
@@ -138,8 +144,7 @@ void Cutter::look(test::Chooser& chooser, const std::string& where) {
   try {
     Media media = world_.media().crash(chooser);
     const bool again = looked_++ < limits_.second;
-    keep(again ? recover_with_cuts(std::move(media)) : recover(std::move(media)),
-         where);
+    keep(again ? recover_with_cuts(std::move(media)) : recover(std::move(media)), where);
   } catch (const std::exception& failure) {
     failures_.push_back(where + ": " + failure.what());
   }

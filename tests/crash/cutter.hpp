@@ -41,6 +41,7 @@ class Cutter {
   void watch(bool on);
   void cut(const char* before_what);
   void states_of_cut(const std::string& where);
+  void sample(std::size_t nth, std::size_t choices, const std::string& where);
   void look(test::Chooser& chooser, const std::string& where);
   Tree recover(Media media);
   Tree recover_with_cuts(Media media);

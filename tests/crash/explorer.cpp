@@ -17,11 +17,13 @@ Media Explorer::start() const {
 }
 
 void Explorer::explore(const Prefix& prefix, const Operation& operation) {
-  ++figures_.workloads;
   Run run(start(), limits_, seed_, figures_, decorator_);
   for (const Operation* step : prefix) {
-    run.step(*step);
+    if (run.step(*step) != 0) {
+      return;
+    }
   }
+  ++figures_.workloads;
   run.step_with_cuts(operation);
 }
 

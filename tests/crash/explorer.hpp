@@ -16,10 +16,12 @@ class Explorer {
   // While workloads run, the host breaks a rule.
   void decorate_host(HostDecorator decorator) { decorator_ = std::move(decorator); }
 
-  // Runs `prefix` on the start, then `operation` with cuts.
+  // Runs `prefix` on the start, then `operation` with cuts; nothing when a step of the prefix
+  // fails, which is a shorter workload.
   using Prefix = std::vector<const Operation*>;
   void explore(const Prefix& prefix, const Operation& operation);
-  // `steps` operations by chance on the start, some with cuts, with power cuts and remounts between.
+  // `steps` operations by chance on the start, some with cuts, with power cuts and remounts
+  // between.
   void walk(std::uint64_t seed, int steps);
 
   [[nodiscard]] const std::vector<Operation>& all() const { return all_; }

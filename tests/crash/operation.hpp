@@ -10,7 +10,8 @@
 
 namespace pmemfs::crash {
 
-// One operation. `run` is an errno value; a failure is a result like any other, that changes nothing.
+// One operation. `run` is an errno value; a failure is a result like any other, that changes
+// nothing.
 struct Operation {
   std::string name;
   std::function<int(World&)> run;

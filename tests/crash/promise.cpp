@@ -89,9 +89,7 @@ void Promises::note_content(const Entry& e) {
   if (history.versions.back() != e.content) {
     history.versions.push_back(e.content);
   }
-  if (e.durable) {
-    history.least = e.size;
-  }
+  history.least = e.durable ? e.size : 0;
 }
 
 // A store that reached media stands in whatever else may be found.
@@ -134,8 +132,7 @@ Promises Promises::after(const Operation& operation, const Tree& before, const T
     next.note_store(store, before, after);
   }
   for (const auto& [path, entry] : after) {
-    const bool named =
-        std::count(operation.syncs.begin(), operation.syncs.end(), path) != 0 || all;
+    const bool named = std::count(operation.syncs.begin(), operation.syncs.end(), path) != 0 || all;
     if (entry.is_file() && named) {
       next.settle(entry);
     }
@@ -170,11 +167,16 @@ class Judge {
     }
     return (returned_ ? "returned, but what it did is not found:\n"
                       : "neither as before nor as after; compared with before:\n" +
-                            difference(found, cut_.before) + " compared with after:\n") +
-           difference(found, cut_.after);
+                            differs(found, cut_.before) + " compared with after:\n") +
+           differs(found, cut_.after);
   }
 
  private:
+  [[nodiscard]] std::string differs(const Tree& found, const Tree& expected) const {
+    return difference(without_host_times(found, cut_.placement),
+                      without_host_times(expected, cut_.placement));
+  }
+
   [[nodiscard]] Tree facts(const Tree& tree) const {
     return without_content(tree, cut_.placement, [](const Entry&) { return false; });
   }

@@ -22,14 +22,21 @@ Operation random_operation(std::mt19937_64& rng) {
   const std::string where = fmt::format("{} {}+{} {}", path, off, length, fill);
   switch (rng() % 6) {
     case 0:
-      return {"write " + where, [=](World& w) { return w.write(path, off, length, fill); }};
+      return {"write " + where, [=](World& w) {
+                return w.write(path, off, length, fill);
+              }};
     case 1:
-      return {"append " + where, [=](World& w) { return w.append(path, length, fill); }};
+      return {"append " + where, [=](World& w) {
+                return w.append(path, length, fill);
+              }};
     case 2:
-      return {"truncate " + where, [=](World& w) { return w.truncate(path, off); }};
+      return {"truncate " + where, [=](World& w) {
+                return w.truncate(path, off);
+              }};
     case 3: {
-      Operation store{"store " + where,
-                      [=](World& w) { return w.store(path, off, length, fill); }};
+      Operation store{"store " + where, [=](World& w) {
+                        return w.store(path, off, length, fill);
+                      }};
       store.stores.push_back({path, off, length});
       return store;
     }

@@ -23,10 +23,9 @@ void Run::mount(Media media) {
 }
 
 void Run::violated(const std::string& what) {
-  figures_.violations.push_back(
-      fmt::format("{} region, seed {}, '{}', {}",
-                  world_->placement() == Placement::kExtents ? "extents" : "directory", seed_,
-                  done_, what));
+  figures_.violations.push_back(fmt::format(
+      "{} region, seed {}, '{}', {}",
+      world_->placement() == Placement::kExtents ? "extents" : "directory", seed_, done_, what));
 }
 
 void Run::advance(const Operation& operation, int code, Tree after) {
@@ -36,10 +35,11 @@ void Run::advance(const Operation& operation, int code, Tree after) {
   tree_ = std::move(after);
 }
 
-void Run::step(const Operation& operation) {
+int Run::step(const Operation& operation) {
   done_ += operation.name + "; ";
   const int code = operation.run(*world_);
   advance(operation, code, read_tree(*world_));
+  return code;
 }
 
 void Run::step_with_cuts(const Operation& operation) {

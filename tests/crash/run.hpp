@@ -14,7 +14,7 @@ namespace pmemfs::crash {
 
 struct Limits {
   std::size_t all = 16;     // up to so many states of a cut are all looked at
-  std::size_t samples = 4;  // of more, and torn ones of few: so many
+  std::size_t samples = 4;  // of more, and torn ones of few: so many, beside the one without any
   std::size_t second = 0;   // of the states of a cut, so many are cut again while they recover
 };
 
@@ -36,7 +36,8 @@ class Run {
   Run(Media media, const Limits& limits, std::uint64_t seed, Figures& figures,
       HostDecorator decorator = {});
 
-  void step(const Operation& operation);
+  // Its errno value.
+  int step(const Operation& operation);
   // With cuts at each fence, each call of the host, and after it returned.
   void step_with_cuts(const Operation& operation);
   // The power goes, and this goes on with what the next mount finds.

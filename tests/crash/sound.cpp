@@ -18,7 +18,8 @@ void require_sound(const Media& media) {
   }
   std::string text = "fsck finds something to repair:";
   for (const check::Finding& f : report->findings) {
-    text += fmt::format("\n  inode {} block {} '{}': {}", f.ino.value, f.block.value, f.path, f.what);
+    text +=
+        fmt::format("\n  inode {} block {} '{}': {}", f.ino.value, f.block.value, f.path, f.what);
   }
   throw std::runtime_error(text);
 }

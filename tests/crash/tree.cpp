@@ -108,8 +108,8 @@ std::string show(const Entry& e) {
   return fmt::format("{}.{} mode {:o} nlink {} {}:{} size {} {}{} content[{}]={}…{} {}", e.ino,
                      e.generation, e.mode, e.nlink, e.uid, e.gid, e.size,
                      e.durable ? "durable" : "ordinary", xattrs, e.content.size(),
-                     e.content.substr(0, 4), e.content.size() > 4 ? e.content.substr(e.content.size() - 4) : "",
-                     e.times);
+                     e.content.substr(0, 4),
+                     e.content.size() > 4 ? e.content.substr(e.content.size() - 4) : "", e.times);
 }
 
 }  // namespace

@@ -203,9 +203,8 @@ int World::link_tmpfile(std::string_view path, std::uint64_t length, char fill) 
   }
   const std::string content(length, fill);
   const auto written = fs_->write(made->opened.handle, 0, bytes_of(content), false, false);
-  const int code =
-      written ? drop(fs_->link(made->attributes.ino, place->dir, place->name)).code()
-              : written.code();
+  const int code = written ? drop(fs_->link(made->attributes.ino, place->dir, place->name)).code()
+                           : written.code();
   fs_->release(made->opened.handle);
   fs_->forget(made->attributes.ino, 1);
   return code;

@@ -169,8 +169,12 @@ TEST_CASE("a crash at any fence of an update leaves a whole superblock, old or n
 TEST_CASE("a second crash, in the update after one that was cut, leaves a whole superblock") {
   SimRegion region(kSize);
   SmallFs::format(region);
-  SECTION("the second copy was being written") { damage(region, kCopy); }
-  SECTION("the first copy was being written") { damage(region, ByteOff(0)); }
+  SECTION("the second copy was being written") {
+    damage(region, kCopy);
+  }
+  SECTION("the first copy was being written") {
+    damage(region, ByteOff(0));
+  }
   SECTION("the second copy was not reached") {
     Superblock s = *store::read_superblock(region, nullptr, nullptr);
     s.update.store(s.update.load() + 1);
