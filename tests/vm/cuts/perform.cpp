@@ -50,6 +50,15 @@ void store(int fd, const Operation& op, const std::string& bytes) {
   ::munmap(at, size);
 }
 
+void write_all(int fd, std::size_t off, const std::string& bytes) {
+  for (std::size_t done = 0; done < bytes.size();) {
+    const ssize_t n =
+        ::pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(off + done));
+    need(n > 0, "pwrite");
+    done += static_cast<std::size_t>(n);
+  }
+}
+
 void change_data(const std::string& path, const Who& who, const Operation& op, const Node& after,
                  Medium medium) {
   const base::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
@@ -61,10 +70,7 @@ void change_data(const std::string& path, const Who& who, const Operation& op, c
     if (op.action == Action::kStore && medium == Medium::kDirectory) {
       store(fd.get(), op, bytes);
     } else {
-      const auto off = static_cast<off_t>(op.first * kCell);
-      need(
-          ::pwrite(fd.get(), bytes.data(), bytes.size(), off) == static_cast<ssize_t>(bytes.size()),
-          "pwrite");
+      write_all(fd.get(), op.first * kCell, bytes);
     }
   }
   need(after.durable || medium == Medium::kExtents || ::fsync(fd.get()) == 0, "fsync");
