@@ -37,6 +37,7 @@ struct Wanted {
 struct Made {
   NodeRef node;
   InodeRecord inode{};
+  Attributes described;
   bool inserted = false;  // the directory's index is ahead of the media until the commit
 };
 
@@ -155,6 +156,8 @@ Status build(Context& c, store::Change& change, const Caller& caller, Node& dir,
   }
   PMEMFS_CHECK(link_in(change, dir, dir_inode, wanted, made));
   change.put_inode(inode);
+  // Before the commit, since the host may fail: what is there was not refused.
+  PMEMFS_TRY(made.described, attributes(c, *made.node, inode));
   return {};
 }
 
@@ -216,13 +219,10 @@ Result<Attributes> make_and_describe(Context& c, const Caller& caller, InodeNo d
     return made.error();
   }
   Node& node = *made->node;
-  auto described = attributes(c, node, made->inode);
   node.fd.reset();
-  if (described) {
-    c.nodes.add_lookup(node);
-  }
+  c.nodes.add_lookup(node);
   lock.unlock();  // before the pin goes
-  return described;
+  return made->described;
 }
 
 Result<Created> make_and_open(Context& c, const Caller& caller, InodeNo dir, const Wanted& wanted,
@@ -234,14 +234,8 @@ Result<Created> make_and_open(Context& c, const Caller& caller, InodeNo dir, con
   }
   Node& node = *made->node;
   const InodeRecord inode = made->inode;
-  auto described = attributes(c, node, inode);
-  if (!described) {
-    node.fd.reset();
-    lock.unlock();
-    return described.error();
-  }
   c.nodes.add_lookup(node);
-  Created created{*described, {}};
+  Created created{made->described, {}};
   created.opened = add_handle(c, std::move(made->node), inode, flags);
   created.attributes.stable = created.attributes.stable && node.writers == 0;
   lock.unlock();

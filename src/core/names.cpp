@@ -260,13 +260,15 @@ Result<Attributes> link(Context& c, InodeNo ino, InodeNo dir, std::string_view n
   if (parent.directory->find(name).ok()) {
     return Error(EEXIST);
   }
+  inode.nlink.store(inode.nlink.load() + 1);
+  store::set_ctime(inode, now());
+  // What can fail comes before the commit: a name that is there was not refused.
+  PMEMFS_TRY(const Attributes linked, attributes(c, node, inode));
   store::Change change(*c.store);
   const std::size_t before = parent.directory->memory_bytes();
   PMEMFS_CHECK(parent.directory->insert(change, dir_inode, name, ino,
                                         static_cast<std::uint8_t>(IFTODT(inode.mode.load()))));
   touch_directory(dir_inode);
-  inode.nlink.store(inode.nlink.load() + 1);
-  store::set_ctime(inode, now());
   change.put_inode(dir_inode);
   change.put_inode(inode);
   if (const Status done = change.commit(); !done) {
@@ -275,7 +277,6 @@ Result<Attributes> link(Context& c, InodeNo ino, InodeNo dir, std::string_view n
   }
   index_changed(c, parent, before);
   node.unlinked = false;
-  PMEMFS_TRY(const Attributes linked, attributes(c, node, inode));
   c.nodes.add_lookup(node);
   return linked;
 }

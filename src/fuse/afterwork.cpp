@@ -5,7 +5,8 @@
 namespace pmemfs::fuse {
 
 void Afterwork::add(const Item& item) {
-  if (items_.size() == kMost) {
+  // What doing an item adds waits behind the others: done here, it would do them within each other.
+  if (items_.size() >= kMost && !doing_) {
     do_all();
   }
   items_.push_back(item);
@@ -15,11 +16,15 @@ bool Afterwork::do_one() {
   if (items_.empty()) {
     return false;
   }
-  do_(items_[next_]);
+  // A copy, and out of the list: doing it may add to that.
+  const Item item = items_[next_];
   if (++next_ == items_.size()) {
     items_.clear();
     next_ = 0;
   }
+  doing_ = true;
+  do_(item);
+  doing_ = false;
   return true;
 }
 

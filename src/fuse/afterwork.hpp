@@ -20,7 +20,8 @@ namespace pmemfs::fuse {
 // Until an item is done the core takes the kernel for still holding the inode or the handle, which
 // is what it thought a moment before; only the space of deleted files comes back later. So what may
 // need space does not overtake it (Request::may_overtake), nor does what asks for the attributes of
-// an inode whose handle is to be closed; and no more than kMost items wait.
+// an inode whose handle is to be closed; and no more than kMost items wait, and as many again that
+// doing those has added (the last handle of a deleted file adds its registration).
 class Afterwork {
  public:
   enum class Kind : std::uint8_t { kRegistration, kReferences, kHandle };
@@ -30,11 +31,11 @@ class Afterwork {
     std::uint64_t number = 0;     // kReferences: how many; kHandle: the kernel's file handle
     fuse_req* request = nullptr;  // kHandle: to be answered
   };
-  // Must not throw.
+  // May add; must not throw.
   using Do = std::function<void(const Item&)>;
   static constexpr std::size_t kMost = 64;
 
-  explicit Afterwork(Do work) : do_(std::move(work)) { items_.reserve(kMost); }
+  explicit Afterwork(Do work) : do_(std::move(work)) { items_.reserve(2 * kMost); }
 
   // Later, in the order of the calls; when kMost wait already, those are done first.
   void add(const Item& item);
@@ -50,6 +51,7 @@ class Afterwork {
   Do do_;
   std::vector<Item> items_;
   std::size_t next_ = 0;  // of items_, the first that is not done
+  bool doing_ = false;    // an item
 };
 
 }  // namespace pmemfs::fuse

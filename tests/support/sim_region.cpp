@@ -159,7 +159,8 @@ bool SimRegion::settle(Pending& pending) {
 
 Status SimRegion::grow(std::uint64_t new_size) {
   assert(new_size > size() && new_size % kPage == 0);
-  if (const int code = grow_error_.exchange(0); code != 0) {
+  const int code = fail_every_grow_ ? grow_error_.load() : grow_error_.exchange(0);
+  if (code != 0) {
     return Error(code);
   }
   if (new_size > limit_) {

@@ -68,8 +68,12 @@ class SimRegion final : public Region {
   // Lines with a value that is not assured yet.
   [[nodiscard]] std::size_t pending_lines() const;
   [[nodiscard]] Counts counts() const;
-  // The next grow() fails.
+  // The next grow() fails, or every one until this is called with 0.
   void fail_grow(int code) { grow_error_ = code; }
+  void fail_every_grow(int code) {
+    fail_every_grow_ = code != 0;
+    grow_error_ = code;
+  }
   void set_granularity(Granularity g) { granularity_ = g; }
   // As a read-only open: stores still work, on a private copy.
   void set_read_only(bool read_only) { read_only_ = read_only; }
@@ -106,6 +110,7 @@ class SimRegion final : public Region {
   std::function<void(SimRegion&)> on_fence_;
   std::uint64_t limit_ = 0;
   std::atomic<int> grow_error_{0};
+  std::atomic<bool> fail_every_grow_{false};
   Granularity granularity_ = Granularity::kCacheLine;
   bool read_only_ = false;
 };

@@ -2,6 +2,7 @@
 """What the rig makes of a guest that passes, fails, hangs, ends or says too little; a shell plays the machine."""
 
 import pathlib
+import random
 import signal
 import sys
 import tempfile
@@ -10,7 +11,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from rig.boots import boot_all
-from rig.machine import Machine
+from rig.cuts import Cuts, Log, Moment
+from rig.machine import Machine, Outcome
 from rig.parts import Broken, Script
 
 
@@ -79,6 +81,53 @@ class PowerCut(unittest.TestCase):
             machine.boot(f"echo '@vm next-boot'; sleep 0.5; touch {late}", 30, 0)
             self.assertEqual(machine.qemu.returncode, 0)
             self.assertTrue(late.exists())
+
+
+class RandomCuts(unittest.TestCase):
+    def test_the_log_counts_whole_lines(self):
+        log = Log(2)
+        log.take(b"hello\n@done 0 1\r\n@done 1 1\n@done 0 2\r\n@done 1 2")
+        self.assertEqual((log.done, log.total), ([2, 1], 3))
+        log.take(b"hello\n@done 0 1\r\n@done 1 1\n@done 0 2\r\n@done 1 2\n@done 0 2\n@do")
+        self.assertEqual((log.done, log.total), ([2, 2], 4))
+        log.begin_boot()
+        log.take(b"@done 1 3\n")
+        self.assertEqual(log.done, [2, 3])
+
+    def test_a_gap_in_the_log_is_a_fault_of_the_rig(self):
+        for line in (b"@done 0 2\n", b"@done 1 1\n", b"@done 0 1\n@done 0 3\n"):
+            with self.assertRaisesRegex(Broken, "gap"):
+                Log(1).take(line)
+
+    def boot_cut(self, command, moment):
+        machine = ShellMachine()
+        return machine.boot(command, 30, 0, moment), machine
+
+    def test_the_power_goes_at_the_moment_and_what_was_said_until_then_counts(self):
+        log = Log(1)
+        moment = Moment(log, random.Random(1))
+        moment.in_mount, moment.total = False, 2
+        outcome, machine = self.boot_cut("for i in 1 2 3; do echo @done 0 $i; done; exec sleep 100", moment)
+        self.assertEqual((outcome.word, machine.qemu.returncode), ("power-cut", -signal.SIGKILL))
+        log.take(machine.console)
+        self.assertEqual(log.done, [3])
+
+    def test_a_guest_that_fails_before_the_moment_has_failed(self):
+        outcome, _ = self.boot_cut("echo go; echo '@vm fail it is lost'; exec sleep 100", lambda console: 0.3)
+        self.assertEqual((outcome.word, outcome.text), ("fail", "it is lost"))
+
+    def test_the_next_boot_hears_what_was_done_and_the_last_is_not_cut(self):
+        heard = []
+
+        def boot(environment, moment):
+            heard.append((environment["VM_DONE"], environment["VM_LAST"], moment is None))
+            numbers = b"@done 1 1\n@done 1 2\n" if len(heard) == 1 else b"vm: worker 1 at 2, write a b: half done\r\n"
+            return Outcome("pass" if moment is None else "power-cut"), numbers
+
+        cuts = Cuts(2, 2, 7)
+        self.assertEqual(boot_all(3, lambda number: cuts.boot(boot, number)).word, "pass")
+        self.assertEqual(heard, [("0,0", 0, False), ("0,2", 0, False), ("0,2", 1, True)])
+        self.assertIn("2 half done", cuts.summary())
 
 
 class Scripts(unittest.TestCase):

@@ -45,6 +45,13 @@ class CoreRig {
     open();
   }
 
+  // What another rig left, as crash() copies it.
+  CoreRig(std::unique_ptr<SimRegion> region, std::unique_ptr<SimBackingDir> backing,
+          FilesystemOptions options)
+      : options_(std::move(options)), region_(std::move(region)), backing_(std::move(backing)) {
+    open();
+  }
+
   // No threads, passthrough as if the kernel granted it.
   static FilesystemOptions quiet() {
     FilesystemOptions options;
@@ -57,6 +64,8 @@ class CoreRig {
   [[nodiscard]] SimBackingDir& backing() { return *backing_; }
   [[nodiscard]] SimRegion& region() { return *region_; }
   [[nodiscard]] FilesystemOptions& options() { return options_; }
+  // Of the open filesystem, for tests that take its free space away.
+  [[nodiscard]] store::Store& store() { return *store_; }
   // What the last open found.
   [[nodiscard]] const store::OpenReport& report() const { return report_; }
   // What the core sees instead of backing(): set before reopening.
@@ -188,6 +197,7 @@ class CoreRig {
     REQUIRE(store.code() == 0);
     FilesystemOptions options = options_;
     options.collect_orphans = options.collect_orphans && report_.may_collect;
+    store_ = store->get();
     BackingDir* backing = other_ != nullptr ? other_ : backing_.get();
     auto fs = Filesystem::open(std::move(*store), backing, options);
     REQUIRE(fs.code() == 0);
@@ -200,6 +210,7 @@ class CoreRig {
   std::unique_ptr<SimBackingDir> backing_;
   BackingDir* other_ = nullptr;
   std::unique_ptr<Filesystem> fs_;
+  store::Store* store_ = nullptr;  // fs_ has it
 };
 
 }  // namespace pmemfs::test

@@ -53,6 +53,32 @@ TEST_CASE("no more afterwork waits than kMost items") {
   CHECK(noted.done.size() == Afterwork::kMost + 1);
 }
 
+TEST_CASE("afterwork that adds afterwork is done once, however much waits") {
+  constexpr std::uint64_t kHandles = 3 * Afterwork::kMost;
+  std::vector<std::uint64_t> closed;
+  std::vector<std::uint64_t> dropped;
+  Afterwork* self = nullptr;
+  Afterwork work([&](const Afterwork::Item& item) {
+    if (item.kind == Afterwork::Kind::kHandle) {
+      closed.push_back(item.ino.value);
+      REQUIRE(closed.size() <= kHandles);
+      self->add({Afterwork::Kind::kRegistration, item.ino});
+    } else {
+      dropped.push_back(item.ino.value);
+    }
+  });
+  self = &work;
+  std::vector<std::uint64_t> all;
+  for (std::uint64_t i = 1; i <= kHandles; ++i) {
+    work.add({Afterwork::Kind::kHandle, InodeNo(i), i});
+    all.push_back(i);
+  }
+  work.do_all();
+  CHECK(closed == all);
+  CHECK(dropped == all);
+  CHECK_FALSE(work.do_one());
+}
+
 // A poller that looks, and the other end of its device.
 struct Look {
   Look() : region(64ULL << 20U), fs(test::make_filesystem(*region)), edge{*fs, {}} {

@@ -8,6 +8,7 @@ import subprocess
 from rig.parts import GUEST, Broken, program
 
 OURS = ("pmemfs", "mkfs.pmemfs", "mount.fuse.pmemfs", "umount.fuse.pmemfs", "pmemfsctl", "tests/guest_tool")
+WHERE_BUILT = ("fsck.pmemfs",)
 SYSTEM = ("ndctl", "mkfs.ext4", "mkfs.xfs", "setfattr", "getfattr")
 LIBRARY = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 
@@ -31,6 +32,7 @@ def add_programs(root, build, more):
     missing = [name for name in ours if not (build / name).is_file()]
     if missing:
         raise Broken(f"{build} lacks {', '.join(missing)}: build it first")
+    ours += [name for name in WHERE_BUILT if (build / name).is_file()]
     programs = [build / name for name in ours] + [program(name) for name in (*SYSTEM, *more) if name not in ours]
     for path in programs:
         copy(path, root / "vm/bin" / path.name)

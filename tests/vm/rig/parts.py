@@ -55,7 +55,8 @@ class Script:
     """A guest script and what its head declares.
 
     "# media: …" on which it runs, "# boots: N" that it must take; if it wants them, "# programs: …" beside those that all
-    have, of the build when they begin with tests/, and "# megabytes: N…" of NVDIMM, boot by boot, the largest first.
+    have, of the build when they begin with tests/, and "# megabytes: N…" of NVDIMM, boot by boot, the largest first;
+    "# workers: N": its boots but the last end in a power cut at a random moment, while so many workers say what they do.
     """
 
     def __init__(self, name_or_path):
@@ -67,6 +68,7 @@ class Script:
         text = self.path.read_text()
         self.media = self.declared(text, "media").split()
         self.boots = int(self.declared(text, "boots"))
+        self.workers = int(self.declared(text, "workers", "0"))
         self.programs = self.declared(text, "programs", "").split()
         self.megabytes = [int(number) for number in self.declared(text, "megabytes", str(MEGABYTES)).split()]
 
