@@ -3,6 +3,7 @@
 # cut, else the cut proves nothing. Others are busy meanwhile, so that the journal is in use.
 # media: devdax
 # boots: 2
+# kernels: 6.12
 # megabytes: 256
 
 D=/dev/dax0.0

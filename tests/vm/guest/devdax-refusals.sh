@@ -2,6 +2,7 @@
 # at the start is there at the end. Then the device has shrunk.
 # media: devdax
 # boots: 2
+# kernels: newest
 # megabytes: 1024 640
 # programs: setpriv
 

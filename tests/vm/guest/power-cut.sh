@@ -3,6 +3,7 @@
 # same cut, else the cut proves nothing.
 # media: ext4-dax xfs-dax
 # boots: 2
+# kernels: 6.12
 
 host_mount
 pmemfs_mount
