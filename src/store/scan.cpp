@@ -47,11 +47,9 @@ class ChunkScanner {
     InodeRun free;
     for (std::uint64_t i = chunk.first_ino == 0 ? 1 : 0; i < kInodesPerChunk; ++i) {
       Inode inode{};
-      std::memcpy(&inode, at(chunk.block) + i * sizeof(inode), sizeof(inode));
       const std::uint64_t ino = chunk.first_ino + i;
       const ByteOff slot = format::byte_off(chunk.block, i * sizeof(inode));
-      const SlotState state =
-          region_.lost(slot, sizeof(inode)) ? SlotState::kDamaged : slot_state(inode, ino);
+      const SlotState state = read_slot(region_, slot, ino, &inode);
       if (state == SlotState::kFree) {
         if (free.start + free.count != ino) {
           keep_free(free);
