@@ -110,7 +110,8 @@ class Region {
   // What was met by touching it, as far as it can be told page by page; not what is only counted.
   [[nodiscard]] virtual std::vector<ByteRange> met_lost() const { return {}; }
   // How many bytes from `off` on, at most `n`, the medium gives before the first page that it does
-  // not. Nothing is lost by looking. What was met already is not looked at: it counts as given.
+  // not. Nothing is lost by looking, beside shrink() neither. What was met already is not looked
+  // at: it counts as given.
   [[nodiscard]] virtual std::uint64_t readable(ByteOff /*off*/, std::uint64_t n) const { return n; }
   // Makes lost bytes good, with zeros in them, durable when it returns; nobody else touches them
   // meanwhile. EROFS; EIO: the medium does not take them; EOPNOTSUPP: no means on this medium but

@@ -64,17 +64,14 @@ class Scrub {
     }
   }
 
-  // For errors of the memory alone, so no locks but that which keeps the region from shrinking.
+  // For errors of the memory alone, so no locks.
   bool read_region() {
     for (std::uint64_t at = 0;; at += kPiece) {
-      {
-        const std::lock_guard keep_size(c_.compaction);
-        const std::uint64_t size = c_.store->space().blocks * kBlock;
-        if (at >= size) {
-          return true;
-        }
-        read_piece(at, std::min(kPiece, size - at));
+      const std::uint64_t size = c_.store->space().blocks * kBlock;
+      if (at >= size) {
+        return true;
       }
+      read_piece(at, std::min(kPiece, size - at));
       if (!tell()) {
         return false;
       }
@@ -86,15 +83,22 @@ class Scrub {
     for (std::uint64_t pos = 0; pos < n;) {
       pos += region.readable(ByteOff(at + pos), n - pos);
       std::uint64_t end = pos;
-      while (end < n && region.readable(ByteOff(at + end), kBlock) == 0) {
+      while (end < n && is_bad(at + end)) {
         end += kBlock;
       }
       if (end > pos) {
         c_.store->bad_blocks().add({BlockNo((at + pos) / kBlock), (end - pos) / kBlock});
       }
-      pos = end;
+      pos = end > pos ? end : pos + kBlock;
     }
     done_.bytes += n;
+  }
+
+  // Looked at again while nobody makes the region smaller: what is cut off cannot be read either.
+  bool is_bad(std::uint64_t at) {
+    const std::lock_guard keep_size(c_.compaction);
+    return at < c_.store->space().blocks * kBlock &&
+           c_.store->region().readable(ByteOff(at), kBlock) == 0;
   }
 
   // What is nobody's. Some that stay bad must not keep the others.

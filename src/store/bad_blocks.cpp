@@ -64,18 +64,24 @@ bool BadBlocks::list(BlockRun run) {
   return true;
 }
 
+// What lies beyond the end stays out, since a superblock that says so is refused: the region may be
+// becoming smaller at this moment.
 void BadBlocks::put_into(format::Superblock& s) const {
+  const std::uint64_t end = s.region_blocks.load();
   std::uint32_t n = 0;
   for (auto& run : s.bad) {
     run = {};
   }
   for (const auto& [start, count] : bad_) {
+    if (start >= end) {
+      break;
+    }
     if (n == format::kBadRuns) {
       base::log::warn("more memory is bad than a region can list; the rest is met again");
       break;
     }
     s.bad[n].start.store(start);
-    s.bad[n].count.store(count);
+    s.bad[n].count.store(std::min(count, end - start));
     ++n;
   }
   s.bad_runs.store(n);
@@ -122,6 +128,7 @@ void BadBlocks::add(BlockRun run) {
 
 Status BadBlocks::forget(BlockRun run) {
   const std::lock_guard lock(mutex_);
+  auto before = bad_;
   auto at = bad_.upper_bound(run.start.value);
   at = at == bad_.begin() ? at : std::prev(at);
   while (at != bad_.end() && at->first < run.end().value) {
@@ -139,7 +146,10 @@ Status BadBlocks::forget(BlockRun run) {
       bad_.emplace(run.end().value, end - run.end().value);
     }
   }
-  PMEMFS_CHECK(record());
+  if (const Status done = record(); !done) {
+    bad_.swap(before);
+    return done;
+  }
   blocks_.set_good(run);
   return {};
 }

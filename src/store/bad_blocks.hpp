@@ -44,7 +44,7 @@ class BadBlocks {
   // mended by the caller, good: zeros. They are off the list when that is durable. As
   // Region::heal(); EIO: on the list still.
   Status heal(BlockRun run);
-  // Takes blocks off the list that the caller has healed and filled.
+  // Takes blocks off the list that the caller has healed and filled. On an error they stay there.
   Status forget(BlockRun run);
 
   [[nodiscard]] std::vector<BlockRun> runs() const;  // ascending, apart

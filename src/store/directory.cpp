@@ -123,7 +123,8 @@ Status Directory::Impl::load(const Inode& dir) {
 
 Status Directory::Impl::load_block(const Inode& dir, BlockNo physical) {
   const std::byte* at = store.region().data() + format::byte_off(physical).value;
-  const auto bits = read_header(at, dir, blocks.size());
+  const bool lost = store.region().lost(format::byte_off(physical), kBlockSize);
+  const auto bits = lost ? std::nullopt : read_header(at, dir, blocks.size());
   if (!bits) {
     base::log::error("directory {}: block {} is damaged", ino, blocks.size());
     return store.region().damage(format::byte_off(physical), format::kBlockSize);

@@ -72,6 +72,10 @@ class ChunkScanner {
     return region_.data() + format::byte_off(block).value;
   }
 
+  [[nodiscard]] bool is_lost(BlockNo block) const {
+    return region_.lost(format::byte_off(block), format::kBlockSize);
+  }
+
   void keep_free(InodeRun run) {
     if (run.count > 0) {
       found_.free_inodes.push_back(run);
@@ -119,7 +123,7 @@ class ChunkScanner {
         return;
       }
       const auto* chain = reinterpret_cast<const ExtentBlock*>(at(block));
-      if (chain->magic.load() != format::kExtentMagic || !format::valid(*chain) ||
+      if (is_lost(block) || chain->magic.load() != format::kExtentMagic || !format::valid(*chain) ||
           chain->owner.load() != inode.ino.load() ||
           chain->generation.load() != inode.generation.load()) {
         ++found_.damaged;
@@ -151,7 +155,7 @@ class ChunkScanner {
         return false;
       }
       const auto* blob = reinterpret_cast<const format::BlobBlock*>(at(block));
-      if (!blob_block_ok(*blob, inode.ino.load(), inode.generation.load()) ||
+      if (is_lost(block) || !blob_block_ok(*blob, inode.ino.load(), inode.generation.load()) ||
           (bytes != nullptr && bytes->size() > kMaxBlob)) {
         ++found_.damaged;
         return false;

@@ -35,6 +35,8 @@ TEST_CASE("scrub and media: a mount of each kind in which all is well") {
   CHECK(report["structures"] > 8);
   CHECK(report["bytes_read"] >= (16U << 20U));
   CHECK(run_json("media", mount.root()) == Json({{"bad", Json::array()}, {"bad_bytes", 0}}));
+  mount.remount("ro");
+  CHECK(run_json("scrub", mount.root())["damage"].empty());
   mount.unmount();
   CHECK(run_json("media", mount.region())["bad_bytes"] == 0);
   check_refused({program("pmemfsctl"), "scrub", mount.region()}, 32, "is not mounted");

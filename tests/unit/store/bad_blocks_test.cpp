@@ -197,6 +197,9 @@ TEST_CASE("bad blocks: the list is cut with the region, and ends where it is ful
   CHECK(fs.store().superblock().bad_runs.load() == 2);
   REQUIRE(bad.forget(run(4098, 1)).ok());
   CHECK(bad.runs() == Runs{run(4097, 1), run(4099, 2), run(5000, 5)});
+  bad.add(run(5004, 3));  // some of it is beyond the end
+  CHECK(format::well_formed(fs.store().superblock()));
+  REQUIRE(bad.forget(run(5005, 2)).ok());
   REQUIRE(bad.resize(8192).ok());
   for (std::uint64_t i = 0; i < format::kBadRuns; ++i) {
     bad.add(run(1000 + 2 * i, 1));
@@ -220,6 +223,24 @@ TEST_CASE("bad blocks: shrinking cuts off what is bad in the tail, and growth gi
   REQUIRE(fs.store().grow(2 * kSize));
   CHECK(blocks.free_blocks() == free + 2);
   CHECK_FALSE(region.lost(off(BlockNo(6000)), 2 * format::kBlockSize));
+}
+
+TEST_CASE("bad blocks: where the list cannot be written nothing is forgotten") {
+  quiet();
+  MemoryRegion memory(kSize);
+  SmallFs::format(*memory, format::RegionKind::kFile);
+  SmallFs fs(*memory);
+  const BlockNo bad = some_free_block(fs);
+  memory.lose(off(BlockNo(0)));
+  memory.lose(off(BlockNo(format::kSuperblockCopyBlock)));
+  memory.lose(off(bad));
+  touch(memory, bad);
+  fs.store().bad_blocks().note();
+  CHECK(fs.store().bad_blocks().contains({bad, 1}));
+  CHECK(fs.store().bad_blocks().heal({bad, 1}).code() == EIO);
+  CHECK(fs.store().bad_blocks().contains({bad, 1}));
+  CHECK(fs.store().blocks().bad_free() == Runs{{bad, 1}});
+  CHECK_FALSE(fs.store().read_only());
 }
 
 TEST_CASE("superblock: a lost place is mended by the next mount that may write") {
