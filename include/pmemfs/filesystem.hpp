@@ -158,6 +158,7 @@ struct FilesystemStatus {
   std::uint64_t relocations_refused = 0;
   std::uint64_t orphans_kept = 0;  // host files left alone because of a doubt
   std::uint64_t media_errors = 0;  // pages of the region that were found lost in this mount
+  std::uint64_t bad_bytes = 0;     // memory that is on the list of bad blocks
 };
 
 struct DurableFile {
@@ -177,6 +178,38 @@ struct LeftBehind {
   std::uint64_t bytes = 0;
   int reason = 0;    // ETXTBSY: durable; EBUSY: open or mapped; ENOSPC: no room elsewhere; EUCLEAN
   std::string path;  // one of its names; empty when it has none
+};
+
+// Memory of the region that cannot be read or stored to.
+struct BadMemory {
+  enum class Owner : std::uint8_t {
+    kFree,      // nobody's, and given to nobody
+    kMetadata,  // a structure of the filesystem
+    kFile,      // data, lost until it is overwritten
+  };
+  std::uint64_t off = 0;  // bytes from the start of the region
+  std::uint64_t bytes = 0;
+  Owner owner = Owner::kFree;
+  InodeNo ino;                 // of a file
+  std::uint64_t file_off = 0;  // where in it
+  std::string path;            // one of its names; empty when it has none
+};
+
+// What does not hold, as far as a scrub looks at it.
+struct Damage {
+  InodeNo ino;       // 0: a structure of the filesystem
+  std::string what;  // "inode", "extents", "directory", "xattrs", …
+  int reason = 0;    // EIO: lost to a memory error; EUCLEAN
+  std::string path;  // one of its names; empty when it has none
+};
+
+struct Scrubbed {
+  std::uint64_t structures = 0;  // looked at
+  std::uint64_t bytes = 0;       // of memory and host files that were read
+  std::uint64_t healed = 0;      // bytes of memory that are good again
+  bool finished = true;          // false: the watch ended it
+  std::vector<Damage> damage;
+  std::vector<BadMemory> bad;  // what is bad now
 };
 
 // A file as it is at one moment: whatever changes its data, size or attributes gives it another.
@@ -313,6 +346,13 @@ class Filesystem final {
   // of 4096; ENOSPC: what is there does not fit in the rest; EUCLEAN: damage was found at mount;
   // EBUSY, EROFS, EOPNOTSUPP as make_frames.
   Result<Relocated> shrink_region(std::uint64_t size, const RelocationWatch& watch);
+  // Lists what memory of the region is known to be bad, and whose it is.
+  Result<std::vector<BadMemory>> bad_memory();
+  // Reads everything: the region's memory, each structure in it with its checksum, the host files.
+  // Writable, it makes bad memory good again that is nobody's or has a second copy, where the
+  // medium takes it. Others wait for no more than 2 MiB of it. `watch` as for relocation, with
+  // bytes that were read.
+  Result<Scrubbed> scrub(const RelocationWatch& watch);
   // Gives memory back: directory indexes, idle descriptors.
   void shrink();
 

@@ -42,13 +42,14 @@ inline constexpr std::uint32_t kMaxLinks = 65000;       // directories have no l
 inline constexpr std::uint32_t kMaxSymlink = 4095;
 inline constexpr std::uint64_t kMaxInode = 0xFFFFFFFFULL;
 
-// --- Superblock: block 0, and a copy in the last block of the first frame ------------------------
+// --- Superblock: block 0, and a copy in the last block of the smallest region --------------------
+// Far apart, since a DAX device loses 2 MiB at once.
 // The copy with the larger `update` of those whose crc is right is in force. An update writes the
 // first, persists it, then the second: one is whole at any time. Not journaled.
 
 inline constexpr std::uint64_t kSuperblockMagic = 0x31534642'4D454D50ULL;  // "PMEMBFS1"
-inline constexpr std::uint32_t kFormatVersion = 1;
-inline constexpr std::uint64_t kSuperblockCopyBlock = kFrameSize / kBlockSize - 1;
+inline constexpr std::uint32_t kFormatVersion = 2;
+inline constexpr std::uint64_t kSuperblockCopyBlock = kMinRegionSize / kBlockSize - 1;
 
 // Unknown compat bits: ignored. ro_compat: mounted read-only. incompat: refused.
 inline constexpr std::uint64_t kKnownCompat = 0;
@@ -67,6 +68,13 @@ enum class RegionState : std::uint32_t {
   kClean = 1,  // unmounted in order; `snapshot` may be used
   kDirty = 2,  // mounted, or its daemon died
 };
+
+// Blocks that cannot be read or stored to. They are nobody's who does not have them already.
+struct BadRun {
+  Le64 start;  // first block
+  Le64 count;
+};
+inline constexpr std::uint32_t kBadRuns = 224;
 
 struct Superblock {
   Le64 magic;
@@ -97,7 +105,11 @@ struct Superblock {
   Le64 mounted_at;        // seconds since 1970
   char made_by[32];       // version of mkfs, zero-terminated
   Le64 device_alignment;  // bytes, of the DAX device when the region was made; 0: no device
-  std::uint8_t reserved[3796];
+  Le64 inode_root_copy;   // the same block again, in another frame; fixed by mkfs
+  Le32 bad_runs;          // how many of `bad` are in use
+  Le32 reserved0;
+  BadRun bad[kBadRuns];  // ascending, apart
+  std::uint8_t reserved[196];
   Le32 crc;
 };
 
@@ -128,7 +140,9 @@ struct LaneRecord {
 
 // --- Inode table ---------------------------------------------------------------------------------
 // A radix tree of three index levels over chunks of 256 inodes. Inode 0 does not exist, 1 is the
-// root directory. Index block pointers are written through the journal; 0 is a hole.
+// root directory. Index block pointers are written through the journal; 0 is a hole. The root has a
+// copy, changed in the same transactions; the one with the larger `update` of those whose crc is
+// right is in force.
 
 inline constexpr std::uint32_t kIndexMagic = 0x31584950;  // "PIX1"
 inline constexpr std::uint32_t kIndexFanout = 504;
@@ -138,8 +152,9 @@ inline constexpr std::uint32_t kChunkBlocks = 16;
 
 struct IndexBlock {
   Le32 magic;
-  Le32 level;  // 0 points to chunks
-  std::uint8_t reserved[52];
+  Le32 level;   // 0 points to chunks
+  Le64 update;  // of the root: counts its changes; else 0
+  std::uint8_t reserved[44];
   Le32 crc;  // over the bytes before it, then over `child`
   Le64 child[kIndexFanout];
 };
@@ -319,7 +334,9 @@ static_assert(offsetof(Superblock, uuid) == 40 && offsetof(Superblock, label) ==
 static_assert(offsetof(Superblock, region_blocks) == 136 &&
               offsetof(Superblock, inode_root) == 160);
 static_assert(offsetof(Superblock, state) == 192 && offsetof(Superblock, made_by) == 256);
-static_assert(offsetof(Superblock, device_alignment) == 288);
+static_assert(offsetof(Superblock, device_alignment) == 288 &&
+              offsetof(Superblock, inode_root_copy) == 296 && offsetof(Superblock, bad) == 312);
+static_assert(kOnMedia<BadRun, 16>);
 static_assert(kOnMedia<LaneHeader, 64> && offsetof(LaneHeader, crc) == 60);
 static_assert(kOnMedia<LaneRecord, 16>);
 static_assert(kOnMedia<IndexBlock, kBlockSize> && offsetof(IndexBlock, child) == 64);

@@ -5,14 +5,18 @@
 // later fence() returned. Functions named flush/stream do not order; fence does.
 //
 // Memory can have uncorrectable errors. From the first touch of a bad page on loads there give
-// zeros and stores go nowhere; nobody is told but those who ask afterwards (lost).
+// zeros and stores go nowhere; nobody is told but those who ask afterwards (lost). What is known to
+// be bad (count_as_lost) is not replaced: who asks first need not touch it.
 #pragma once
 
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <shared_mutex>
 #include <string_view>
+#include <vector>
 
 #include "pmemfs/result.hpp"
 #include "pmemfs/types.hpp"
@@ -30,6 +34,11 @@ enum class Granularity : std::uint8_t {
 };
 
 [[nodiscard]] std::string_view to_string(Granularity g);  // "byte", "cacheline", "page", "none"
+
+struct ByteRange {
+  ByteOff off;
+  std::uint64_t n = 0;  // bytes
+};
 
 // All offsets are bytes from the start of the region and must lie inside it (asserted: callers
 // check what they read from media before they use it). Thread-safe as memory is: concurrent calls
@@ -74,10 +83,14 @@ class Region {
     std::atomic_signal_fence(std::memory_order_seq_cst);
     return media_events_->load(std::memory_order_acquire);
   }
+  // Something is lost, or was.
+  [[nodiscard]] bool any_lost() const {
+    return media_events() != 0 || some_known_.load(std::memory_order_acquire);
+  }
   // Some of the bytes are lost. To be asked after loading what is handed out as data, or where
   // zeros would mean something, and after the fence of what was stored.
   [[nodiscard]] bool lost(ByteOff off, std::uint64_t n) const {
-    return media_events() != 0 && touches_lost(off, n);
+    return any_lost() && (touches_lost(off, n) || known_lost(off, n));
   }
   // Why the structure at [off, off + n) is not whole: EIO when it is lost, else EUCLEAN.
   [[nodiscard]] Error damage(ByteOff off, std::uint64_t n) const {
@@ -87,6 +100,23 @@ class Region {
   [[nodiscard]] virtual std::uint64_t media_errors() const { return 0; }
   // So much is lost at once that nothing may be changed any more.
   [[nodiscard]] virtual bool media_failed() const { return false; }
+
+  // Ranges below are multiples of 4096.
+
+  // Known to be bad, since an earlier mount met it, or by looking: it counts as lost from now on.
+  void count_as_lost(ByteOff off, std::uint64_t n);
+  // The opposite, of what is used no more.
+  void count_as_good(ByteOff off, std::uint64_t n);
+  // What was met by touching it, as far as it can be told page by page; not what is only counted.
+  [[nodiscard]] virtual std::vector<ByteRange> met_lost() const { return {}; }
+  // How many bytes from `off` on, at most `n`, the medium gives before the first page that it does
+  // not. Nothing is lost by looking, beside shrink() neither. What was met already is not looked
+  // at: it counts as given.
+  [[nodiscard]] virtual std::uint64_t readable(ByteOff /*off*/, std::uint64_t n) const { return n; }
+  // Makes lost bytes good, with zeros in them, durable when it returns; nobody else touches them
+  // meanwhile. EROFS; EIO: the medium does not take them; EOPNOTSUPP: no means on this medium but
+  // its own tools (ndctl clear-errors). They stay lost then.
+  Status heal(ByteOff off, std::uint64_t n);
 
   // Online growth to `new_size` bytes (a multiple of 4096, larger than size()). The new bytes read
   // as zeros and are persistent when it returns. EOPNOTSUPP where the region cannot grow, ENOSPC
@@ -107,6 +137,12 @@ class Region {
   [[nodiscard]] virtual bool touches_lost(ByteOff /*off*/, std::uint64_t /*n*/) const {
     return false;
   }
+  // The medium's side of heal(): zeros, durable.
+  virtual Status heal_medium(ByteOff off, std::uint64_t n) {
+    stream_zeros(off, n);
+    fence();
+    return {};
+  }
 
   // size_ is read by other threads while grow() runs: grow publishes it last.
   void set_extent(std::byte* data, std::uint64_t size) {
@@ -117,6 +153,12 @@ class Region {
 
  private:
   static constexpr std::atomic<std::uint64_t> kNoEvents{0};
+
+  [[nodiscard]] bool known_lost(ByteOff off, std::uint64_t n) const;
+
+  mutable std::shared_mutex known_mutex_;
+  std::map<std::uint64_t, std::uint64_t> known_;  // lost bytes: start → end, apart
+  std::atomic<bool> some_known_{false};           // some are or were
 
   const std::atomic<std::uint64_t>* media_events_ = &kNoEvents;
   std::byte* data_ = nullptr;

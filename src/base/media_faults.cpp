@@ -19,7 +19,8 @@ struct MediaWatch::Range {
   std::atomic<std::uint64_t> unit{0};
   std::atomic<std::uint64_t> events{0};
   std::atomic<bool> failed{false};
-  std::array<std::atomic<std::uint64_t>, kMostPieces> pieces{};  // number + 1; 0 ends the list
+  // Number + 1, or kForgotten; 0 ends the list.
+  std::array<std::atomic<std::uint64_t>, kMostPieces> pieces{};
 
   [[nodiscard]] bool holds(std::uintptr_t address) const;
   bool list(std::uint64_t piece);
@@ -31,6 +32,8 @@ constinit thread_local std::uint64_t media_errors_of_thread = 0;
 namespace {
 
 using Range = MediaWatch::Range;
+
+constexpr std::uint64_t kForgotten = ~std::uint64_t{0};
 
 // Regions, and as many of backing's windows as there are threads.
 constexpr std::size_t kMostRanges = 128;
@@ -98,12 +101,14 @@ bool MediaWatch::Range::holds(std::uintptr_t address) const {
   return address < stop && address >= begin.load() && end.load() == stop;
 }
 
-// False when there is no room. All who add look from the start, so a piece is listed once.
+// False when there is no room. All who add look from the start, so a piece is listed once, unless
+// another is forgotten meanwhile.
 bool MediaWatch::Range::list(std::uint64_t piece) {
   const std::uint64_t wanted = piece + 1;
   for (std::atomic<std::uint64_t>& place : pieces) {
     std::uint64_t found = 0;
-    if (place.compare_exchange_strong(found, wanted) || found == wanted) {
+    if (place.compare_exchange_strong(found, wanted) || found == wanted ||
+        (found == kForgotten && place.compare_exchange_strong(found, wanted))) {
       return true;
     }
   }
@@ -194,9 +199,36 @@ bool MediaWatch::lost(std::uint64_t off, std::uint64_t n) const {
 }
 
 std::uint64_t MediaWatch::pieces() const {
-  const auto end = std::find_if(range_->pieces.begin(), range_->pieces.end(),
-                                [](const auto& piece) { return piece.load() == 0; });
-  return static_cast<std::uint64_t>(end - range_->pieces.begin());
+  return listed().size();
+}
+
+std::vector<std::uint64_t> MediaWatch::listed() const {
+  std::vector<std::uint64_t> all;
+  for (const std::atomic<std::uint64_t>& piece : range_->pieces) {
+    const std::uint64_t listed = piece.load();
+    if (listed == 0) {
+      break;
+    }
+    if (listed != kForgotten) {
+      all.push_back((listed - 1) * range_->unit.load());
+    }
+  }
+  return all;
+}
+
+void MediaWatch::forget(std::uint64_t off, std::uint64_t n) {
+  const std::uint64_t unit = range_->unit.load();
+  const std::uint64_t first = off / unit + 1;
+  const std::uint64_t last = (off + n - 1) / unit + 1;
+  for (std::atomic<std::uint64_t>& piece : range_->pieces) {
+    std::uint64_t listed = piece.load();
+    if (listed == 0) {
+      return;
+    }
+    if (listed >= first && listed <= last) {
+      piece.compare_exchange_strong(listed, kForgotten);
+    }
+  }
 }
 
 bool MediaWatch::failed() const {

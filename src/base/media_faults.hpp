@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "pmemfs/result.hpp"
 
@@ -65,6 +66,11 @@ class MediaWatch {
   [[nodiscard]] bool lost(std::uint64_t off, std::uint64_t n) const;
   // Pieces of `unit` bytes that were replaced, as far as they are listed.
   [[nodiscard]] std::uint64_t pieces() const;
+  // The offset of each of these, in no order.
+  [[nodiscard]] std::vector<std::uint64_t> listed() const;
+  // These bytes are not lost any more: the caller has mapped the medium in the place of the zeros.
+  // Pieces that are met again at the same time are listed again.
+  void forget(std::uint64_t off, std::uint64_t n);
   // More pieces were bad than are listed: all of the range was replaced, and counts as lost.
   [[nodiscard]] bool failed() const;
 

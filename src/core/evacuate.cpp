@@ -199,13 +199,14 @@ class Evacuation {
     return n ? *n : 0;
   }
 
-  // Superblocks, lanes and the root of the inode table have their places.
+  // Superblocks, lanes and both roots of the inode table have their places.
   [[nodiscard]] std::uint64_t fixed() const {
     const format::Superblock s = c_.store->superblock();
     const std::uint64_t first = format::Layout(s).first();
     std::uint64_t n = first - std::min(first, range_.start.value);
     n = std::min(n, range_.count);
-    for (const std::uint64_t block : {format::kSuperblockCopyBlock, s.inode_root.load()}) {
+    for (const std::uint64_t block :
+         {format::kSuperblockCopyBlock, s.inode_root.load(), s.inode_root_copy.load()}) {
       n += block >= first && range_.contains(BlockNo(block)) ? 1U : 0U;
     }
     return n;

@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/media_faults.hpp"
 #include "core/extent_edit.hpp"
 #include "core/extent_fill.hpp"
+#include "core/extent_heal.hpp"
 #include "core/quota.hpp"
 #include "store/extent_map.hpp"
 #include "store/store.hpp"
@@ -17,6 +19,8 @@ namespace pmemfs::core::extent_data {
 namespace {
 
 using store::Mapping;
+
+constexpr int kTries = 3;  // of a write that meets media errors
 
 // Makes every block that [range) touches mapped and written.
 Status make_written(Edit& edit, InodeRecord& inode, Range range) {
@@ -88,6 +92,9 @@ Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode,
       std::memset(dst.data() + done, 0, n);
     } else {
       const ByteOff from = format::byte_off(m.physical, in_block);
+      if (c.store->region().lost(from, n)) {
+        return Error(EIO);
+      }
       std::memcpy(dst.data() + done, c.store->region().data() + from.value, n);
       if (c.store->region().lost(from, n)) {
         return Error(EIO);
@@ -118,8 +125,8 @@ Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint
   return size;
 }
 
-Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
-                          std::span<const std::byte> src) {
+static Result<std::size_t> write_once(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
+                                      std::span<const std::byte> src) {
   const std::uint64_t end = off + src.size();
   const std::uint64_t old_size = inode.size.load();
   if (is_durable(inode) && end > old_size) {
@@ -128,6 +135,8 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
   PMEMFS_CHECK(load(c, node, inode));
   InodeRecord changed = inode;
   Edit edit(c, node);
+  LostBlocks lost(c, edit);
+  PMEMFS_CHECK(lost.replace(changed, {off, end}));
   zero_leftovers(edit, changed, off);
   PMEMFS_CHECK(make_written(edit, changed, {off, end}));
   stream_data(edit, off, src);
@@ -136,8 +145,23 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
   }
   stamp(changed);
   PMEMFS_CHECK(edit.commit(changed));
+  lost.settle();
   inode = changed;
   return src.size();
+}
+
+// A write that meets an error knows then where it is, and may go around it.
+Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
+                          std::span<const std::byte> src) {
+  const Region& region = c.store->region();
+  for (int tries = kTries;; --tries) {
+    const base::MediaErrorsForgiven told_by_the_result;
+    const std::uint64_t events = region.media_events();
+    const auto written = write_once(c, node, inode, off, src);
+    if (written.code() != EIO || region.media_events() == events || tries == 1) {
+      return written;
+    }
+  }
 }
 
 // Cuts blocks from the end on, in as many changes as the journal needs; the size is set by the

@@ -89,6 +89,9 @@ Status use_unwritten(Edit& edit, InodeRecord& inode, const Mapping& m, Range wri
 
 Status copy_blocks(Edit& edit, BlockNo from, BlockRun to) {
   const std::uint64_t n = to.count * kBlock;
+  if (edit.region().lost(format::byte_off(from), n)) {
+    return Error(EIO);
+  }
   edit.region().stream(format::byte_off(to.start),
                        edit.region().data() + format::byte_off(from).value, n);
   edit.change().needs_fence();

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/attributes.hpp"
+#include "core/bad_memory.hpp"
 #include "core/context.hpp"
 #include "core/create.hpp"
 #include "core/data.hpp"
@@ -20,6 +21,7 @@
 #include "core/names.hpp"
 #include "core/rearrange.hpp"
 #include "core/rename.hpp"
+#include "core/scrub.hpp"
 #include "core/status.hpp"
 #include "core/xattrs.hpp"
 
@@ -286,6 +288,12 @@ Result<std::uint64_t> Filesystem::grow(std::uint64_t size) {
     return Error(EOPNOTSUPP);
   }
   return impl_->context.store->grow(size);
+}
+Result<std::vector<BadMemory>> Filesystem::bad_memory() {
+  return core::bad_memory(impl_->context);
+}
+Result<Scrubbed> Filesystem::scrub(const RelocationWatch& watch) {
+  return core::scrub(impl_->context, watch);
 }
 void Filesystem::shrink() {
   core::drop_indexes(impl_->context, 0);

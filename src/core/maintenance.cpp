@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "core/directories.hpp"
 #include "core/reap.hpp"
+#include "store/bad_blocks.hpp"
 
 namespace pmemfs::core {
 
@@ -132,6 +133,7 @@ void Syncer::run() {
     if (pending) {
       (void)sync_host(c_);
     }
+    c_.store->bad_blocks().note();
     drop_indexes(c_, c_.options.directory_index_bytes);
     trim_memory();
     lock.lock();

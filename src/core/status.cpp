@@ -9,6 +9,7 @@
 #include "core/directories.hpp"
 #include "core/frames.hpp"
 #include "store/allocator.hpp"
+#include "store/bad_blocks.hpp"
 
 namespace pmemfs::core {
 
@@ -112,6 +113,8 @@ FilesystemStatus status(Context& c) {
   s.relocations_refused = c.relocations_refused;
   s.orphans_kept = c.orphans_kept;
   s.media_errors = c.store->region().media_errors();
+  c.store->bad_blocks().note();
+  s.bad_bytes = c.store->bad_blocks().count() * kBlock;
   return s;
 }
 

@@ -20,6 +20,23 @@ bool lanes_well_formed(const Superblock& s) {
          start >= 1 && start < kSuperblockCopyBlock && lane_end(s) <= kSuperblockCopyBlock;
 }
 
+bool bad_runs_well_formed(const Superblock& s) {
+  const std::uint64_t blocks = s.region_blocks.load();
+  std::uint64_t at = 0;
+  for (std::uint32_t i = 0; i < s.bad_runs.load(); ++i) {
+    if (i == kBadRuns) {
+      return false;
+    }
+    const std::uint64_t start = s.bad[i].start.load();
+    const std::uint64_t count = s.bad[i].count.load();
+    if (start < at || start >= blocks || count == 0 || count > blocks - start) {
+      return false;
+    }
+    at = start + count;
+  }
+  return true;
+}
+
 bool enumerations_known(const Superblock& s) {
   const std::uint32_t kind = s.kind.load();
   const std::uint32_t state = s.state.load();
@@ -36,10 +53,14 @@ bool understood(const Superblock& s) {
 bool well_formed(const Superblock& s) {
   const std::uint64_t blocks = s.region_blocks.load();
   if (s.block_size.load() != kBlockSize || blocks < kMinRegionSize / kBlockSize ||
-      blocks > kMaxBlocks || !lanes_well_formed(s) || !enumerations_known(s)) {
+      blocks > kMaxBlocks || !lanes_well_formed(s) || !enumerations_known(s) ||
+      !bad_runs_well_formed(s)) {
     return false;
   }
-  return Layout(s).usable(BlockNo(s.inode_root.load()));
+  const BlockNo root(s.inode_root.load());
+  const BlockNo copy(s.inode_root_copy.load());
+  const Layout layout(s);
+  return layout.usable(root) && layout.usable(copy) && root != copy;
 }
 
 Layout::Layout(const Superblock& s) : first_(lane_end(s)), blocks_(s.region_blocks.load()) {}

@@ -166,9 +166,10 @@ bool Transaction::intact() const {
   if (base::media_errors_met() != errors_met_) {
     return false;
   }
-  if (const std::uint64_t events = region.media_events(); events == 0) {
+  if (!region.any_lost()) {
     return true;
-  } else if (fresh_ && events != media_events_) {
+  }
+  if (fresh_ && region.media_events() != media_events_) {
     return false;
   }
   bool intact = true;

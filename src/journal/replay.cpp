@@ -71,7 +71,9 @@ std::optional<Committed> read_lane(const Region& region, const Geometry& g, std:
                                    ReplayReport& report) {
   LaneHeader header{};
   const ByteOff off = lane_off(g, lane);
-  std::memcpy(&header, region.data() + off.value, sizeof(header));
+  if (!region.lost(off, sizeof(header))) {  // else it is not touched
+    std::memcpy(&header, region.data() + off.value, sizeof(header));
+  }
   if (region.lost(off, sizeof(header))) {
     report.damaged = true;  // what was committed in it, if anything, is lost
     return std::nullopt;
@@ -83,7 +85,8 @@ std::optional<Committed> read_lane(const Region& region, const Geometry& g, std:
   const std::uint64_t bytes = header.bytes.load();
   const std::uint32_t magic = header.magic.load();
   if (magic != format::kLaneMagic || bytes > lane_size(g) - sizeof(header) ||
-      !format::valid(header, records, bytes) || region.lost(off, sizeof(header) + bytes)) {
+      region.lost(off, sizeof(header) + bytes) || !format::valid(header, records, bytes) ||
+      region.lost(off, sizeof(header) + bytes)) {
     ++report.torn;
     // A torn write leaves old or new bytes in each word, and only two values were ever written.
     report.damaged |= magic != format::kLaneMagic && magic != 0;
@@ -119,7 +122,9 @@ void retire_all(Region& region, const Geometry& g, const std::vector<Committed>&
   }
   for (std::uint32_t i = 0; i < g.lanes; ++i) {
     std::uint64_t sequence = 0;
-    std::memcpy(&sequence, region.data() + lane_off(g, i).value, sizeof(sequence));
+    if (!region.lost(lane_off(g, i), sizeof(sequence))) {
+      std::memcpy(&sequence, region.data() + lane_off(g, i).value, sizeof(sequence));
+    }
     if (sequence != 0) {
       retire(region, lane_off(g, i));  // torn
     }

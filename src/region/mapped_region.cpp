@@ -5,12 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cerrno>
 #include <cstring>
 
 #include "pmemfs/format.hpp"
 #include "region/host_file.hpp"
+#include "region/readable.hpp"
 
 namespace pmemfs::region {
 namespace {
@@ -69,7 +71,7 @@ Status MappedRegion::reserve(std::uint64_t size) {
   }
 }
 
-Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
+bool MappedRegion::map_at(std::uint64_t from, std::uint64_t to) const {
   int flags = MAP_FIXED;
   int protection = PROT_READ | PROT_WRITE;
   if (options_.device_alignment != 0) {
@@ -81,8 +83,12 @@ Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
   } else {
     flags |= options_.map_sync ? MAP_SHARED_VALIDATE | MAP_SYNC : MAP_SHARED;
   }
-  void* p = ::mmap(base_ + from, to - from, protection, flags, fd_, static_cast<off_t>(from));
-  if (p != MAP_FAILED) {
+  return ::mmap(base_ + from, to - from, protection, flags, fd_, static_cast<off_t>(from)) !=
+         MAP_FAILED;
+}
+
+Status MappedRegion::map_range(std::uint64_t from, std::uint64_t to) {
+  if (map_at(from, to)) {
     return {};
   }
   const int code = errno;
@@ -116,7 +122,72 @@ bool MappedRegion::touches_lost(ByteOff off, std::uint64_t n) const {
 }
 
 bool MappedRegion::media_failed() const {
-  return watch_.failed() || (loss_unit() > format::kBlockSize && media_events() != 0);
+  return watch_.failed() || (loss_unit() > format::kBlockSize && watch_.pieces() != 0);
+}
+
+// --- Looking and healing -------------------------------------------------------------------------
+
+std::uint64_t MappedRegion::readable(ByteOff off, std::uint64_t n) const {
+  return readable_bytes(base_ + off.value, n);
+}
+
+std::vector<ByteRange> MappedRegion::met_lost() const {
+  std::vector<ByteRange> met;
+  for (const std::uint64_t piece : watch_.listed()) {
+    if (loss_unit() == format::kBlockSize) {
+      met.push_back({ByteOff(piece), loss_unit()});
+      continue;
+    }
+    const std::uint64_t n = std::min(loss_unit(), whole_stretches(size()) - piece);
+    void* aside = ::mmap(nullptr, n, PROT_READ, MAP_SHARED, fd_, static_cast<off_t>(piece));
+    if (aside == MAP_FAILED) {
+      continue;
+    }
+    for (std::uint64_t at = 0; at < n && piece + at < size(); at += format::kBlockSize) {
+      at += readable_bytes(static_cast<const std::byte*>(aside) + at, n - at);
+      if (at < n && piece + at < size()) {
+        met.push_back({ByteOff(piece + at), format::kBlockSize});
+      }
+    }
+    ::munmap(aside, n);
+  }
+  return met;
+}
+
+Status MappedRegion::heal_medium(ByteOff off, std::uint64_t n) {
+  assert(contains(off, n));
+  if (options_.device_alignment == 0) {
+    for (std::uint64_t at = 0; at < n; at += format::kBlockSize) {
+      PMEMFS_CHECK(heal_page(ByteOff(off.value + at)));
+    }
+    return {};
+  }
+  if (touches_lost(off, n) || readable(off, n) < n) {
+    return Error(EOPNOTSUPP);
+  }
+  pmem_memset(mutable_data() + off.value, 0, n, kStreamFlags);
+  fence();
+  return {};
+}
+
+// Listed as lost until the medium is seen to give the page.
+Status MappedRegion::heal_page(ByteOff page) {
+  static constexpr std::array<std::byte, format::kBlockSize> kZeros{};
+  const auto at = static_cast<off_t>(page.value);
+  if (watch_.failed() ||
+      ::pwrite(fd_, kZeros.data(), kZeros.size(), at) != ssize_t{kZeros.size()} ||
+      ::fdatasync(fd_) != 0) {
+    return Error(EIO);
+  }
+  if (!map_at(page.value, page.value + kZeros.size())) {
+    return Error(errno);
+  }
+  if (readable(page, kZeros.size()) < kZeros.size()) {
+    return Error(EIO);
+  }
+  const std::uint64_t events = media_events();
+  watch_.forget(page.value, kZeros.size());
+  return media_events() == events ? Status() : Status(Error(EIO));
 }
 
 // Where a page is lost already a store does not fault any more.
@@ -230,6 +301,7 @@ Status MappedRegion::shrink(std::uint64_t new_size) {
   }
   const std::uint64_t old_size = size();
   set_extent(base_, new_size);
+  watch_.forget(new_size, old_size - new_size);
   if (!unmap_range(new_size, old_size) || ::ftruncate(fd_, static_cast<off_t>(new_size)) != 0 ||
       ::fsync(fd_) != 0) {
     return Error(errno);

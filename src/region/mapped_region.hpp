@@ -50,6 +50,9 @@ class MappedRegion final : public Region {
   [[nodiscard]] std::uint64_t media_errors() const override { return watch_.pieces(); }
   // Too many pages, or a whole stretch of a device, which may hold anything.
   [[nodiscard]] bool media_failed() const override;
+  // Of a stretch of a device, the pages that cannot be read.
+  [[nodiscard]] std::vector<ByteRange> met_lost() const override;
+  [[nodiscard]] std::uint64_t readable(ByteOff off, std::uint64_t n) const override;
 
   // EROFS when read-only, EOPNOTSUPP when not growable, EFBIG beyond the reserved addresses. When
   // the process dies in the middle the file may be longer than it was, by bytes that read as zeros.
@@ -62,9 +65,15 @@ class MappedRegion final : public Region {
   MappedRegion(int fd, const MapOptions& options) : fd_(fd), options_(options) {}
 
   [[nodiscard]] bool touches_lost(ByteOff off, std::uint64_t n) const override;
+  // A file's pages are written through its filesystem, which clears what is bad below, and mapped
+  // again. A device's are good when they can be read again.
+  Status heal_medium(ByteOff off, std::uint64_t n) override;
+  Status heal_page(ByteOff page);
   void note_if_lost(ByteOff off, std::uint64_t n) const;
   Status reserve(std::uint64_t size);
   Status map_range(std::uint64_t from, std::uint64_t to);
+  // In the place of what is mapped there; false with errno.
+  [[nodiscard]] bool map_at(std::uint64_t from, std::uint64_t to) const;
   [[nodiscard]] bool unmap_range(std::uint64_t from, std::uint64_t to) const;
   Status copy_stretch(std::uint64_t start);
   // What is replaced at once where the medium fails: no mapping is split finer.

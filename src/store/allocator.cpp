@@ -110,6 +110,20 @@ void Allocator::distrust(BlockRun run) {
   for_each_part(run, [](BlockGroup& group, BlockRun part) { group.distrust(part); });
 }
 
+void Allocator::set_bad(BlockRun run) {
+  for_each_part(run, [](BlockGroup& group, BlockRun part) { group.set_bad(part); });
+}
+
+void Allocator::set_good(BlockRun run) {
+  for_each_part(run, [](BlockGroup& group, BlockRun part) { group.set_good(part); });
+}
+
+std::vector<BlockRun> Allocator::bad_free() const {
+  std::vector<BlockRun> all;
+  for_each([&](const BlockGroup& group) { group.append_bad_free(all); });
+  return all;
+}
+
 // --- Taking --------------------------------------------------------------------------------------
 
 // Threads begin in the lower half of the groups: what is small gathers there, and the upper half
@@ -308,7 +322,9 @@ bool Allocator::take_held(BlockRun range) {
 
 bool Allocator::cut_off(BlockRun range) {
   const std::lock_guard lock(holds_mutex_);
-  if (held_free_in(range) != range.count) {
+  std::uint64_t bad = 0;
+  for_each_part(range, [&](BlockGroup& group, BlockRun part) { bad += group.bad_free_in(part); });
+  if (held_free_in(range) + bad != range.count) {
     return false;
   }
   holds_.erase(holds_.lower_bound(range.start.value), holds_.end());

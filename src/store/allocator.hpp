@@ -42,6 +42,13 @@ class Allocator {
   // Blocks that two owners claim: never free again in this mount (invariant 2).
   void distrust(BlockRun run);
 
+  // Blocks that memory errors took: from now on they go to nobody, free ones included, until they
+  // are good again.
+  void set_bad(BlockRun run);
+  void set_good(BlockRun run);
+  // Those of them that are free; ascending, apart. They belong to nobody as long as they are bad.
+  [[nodiscard]] std::vector<BlockRun> bad_free() const;
+
   // Sets a range apart that is to be emptied: its free blocks, and those freed in it later, go to
   // nobody until the hold ends. False, and nothing done, when it overlaps a held range.
   bool hold(BlockRun range);
@@ -51,18 +58,19 @@ class Allocator {
   // Ends the hold: what is free in the range is free for all again.
   void let_go(BlockRun range);
   void let_go_all();
-  // Ends the hold and gives the range to the caller when all of it is free; else false, and it goes
-  // on.
+  // Ends the hold and gives the range to the caller when all of it is free and none bad; else
+  // false, and it goes on.
   bool take_held(BlockRun range);
-  // The range, at the end of all blocks, ceases to be: when all of it is free and held, else false.
+  // The range, at the end of all blocks, ceases to be: when all of it is free and held, or bad;
+  // else false.
   bool cut_off(BlockRun range);
 
   // These, but for largest(), look at one group after the other: a block that changes hands
   // meanwhile is counted or not.
 
-  // Without what is held.
+  // Without what is held, and what is bad.
   [[nodiscard]] std::uint64_t free_blocks() const;
-  [[nodiscard]] std::uint64_t free_in(BlockRun range) const;  // held or not
+  [[nodiscard]] std::uint64_t free_in(BlockRun range) const;  // held or bad or not
   // How many whole aligned pieces of `size` blocks, a power of two up to 512, are free.
   [[nodiscard]] std::uint64_t aligned_pieces(std::uint64_t size) const;
   [[nodiscard]] std::vector<BlockRun> runs() const;  // ascending, apart

@@ -38,6 +38,9 @@ Status walk_blob(const Store& store, InodeNo owner, std::uint64_t generation, Bl
     if (!store.impl().layout.usable(at)) {
       return Error(EUCLEAN);
     }
+    if (store.region().lost(format::byte_off(at), sizeof(BlobBlock))) {
+      return Error(EIO);
+    }
     const auto* block =
         reinterpret_cast<const BlobBlock*>(store.region().data() + format::byte_off(at).value);
     if (!blob_block_ok(*block, owner.value, generation)) {

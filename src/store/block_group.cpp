@@ -28,6 +28,62 @@ std::uint64_t blocks_in(const std::map<std::uint64_t, std::uint64_t>& runs, Bloc
   return n;
 }
 
+using Runs = std::map<std::uint64_t, std::uint64_t>;  // start → count, apart
+
+// Calls f(part, inside) for the parts of `run` inside and outside of `runs`, ascending.
+template <typename F>
+void split(const Runs& runs, BlockRun run, F&& f) {
+  std::uint64_t at = run.start.value;
+  const std::uint64_t end = run.end().value;
+  while (at < end) {
+    const auto after = runs.upper_bound(at);
+    const auto before = after == runs.begin() ? runs.end() : std::prev(after);
+    const bool inside = before != runs.end() && at < before->first + before->second;
+    const std::uint64_t border = after == runs.end() ? end : after->first;
+    const std::uint64_t stop = std::min(end, inside ? before->first + before->second : border);
+    f(BlockRun{BlockNo(at), stop - at}, inside);
+    at = stop;
+  }
+}
+
+// Adds a run to others, which it may touch and overlap.
+void unite(Runs& runs, BlockRun run) {
+  std::uint64_t start = run.start.value;
+  std::uint64_t end = run.end().value;
+  auto at = runs.upper_bound(start);
+  if (at != runs.begin() && std::prev(at)->first + std::prev(at)->second >= start) {
+    --at;
+  }
+  while (at != runs.end() && at->first <= end) {
+    start = std::min(start, at->first);
+    end = std::max(end, at->first + at->second);
+    at = runs.erase(at);
+  }
+  runs.emplace(start, end - start);
+}
+
+// Takes out of `runs` what of `range` is there; returns it, ascending.
+std::vector<BlockRun> take_out(Runs& runs, BlockRun range) {
+  std::vector<BlockRun> taken;
+  split(runs, range, [&](BlockRun part, bool inside) {
+    if (inside) {
+      taken.push_back(part);
+    }
+  });
+  for (const BlockRun& part : taken) {
+    const auto run = std::prev(runs.upper_bound(part.start.value));
+    const auto [start, count] = *run;
+    runs.erase(run);
+    if (start < part.start.value) {
+      runs.emplace(start, part.start.value - start);
+    }
+    if (start + count > part.end().value) {
+      runs.emplace(part.end().value, start + count - part.end().value);
+    }
+  }
+  return taken;
+}
+
 }  // namespace
 
 BlockRun aligned_part(BlockRun run, std::uint64_t alignment) {
@@ -87,28 +143,6 @@ bool BlockGroup::add_apart(BlockRun run) {
   return true;
 }
 
-// Adds what of the run is not distrusted.
-void BlockGroup::add_trusted(BlockRun run) {
-  std::uint64_t at = run.start.value;
-  auto bad = distrusted_.upper_bound(at);
-  if (bad != distrusted_.begin()) {
-    const auto before = std::prev(bad);
-    at = std::max(at, before->first + before->second);
-  }
-  while (at < run.end().value) {
-    const std::uint64_t stop =
-        bad == distrusted_.end() ? run.end().value : std::min(bad->first, run.end().value);
-    if (stop > at) {
-      add_around_holds({BlockNo(at), stop - at});
-    }
-    if (bad == distrusted_.end()) {
-      return;
-    }
-    at = std::max(at, bad->first + bad->second);
-    ++bad;
-  }
-}
-
 // Adds a run to those of a hold. False when part of it is there.
 bool BlockGroup::merge_into(ByStart& runs, BlockRun run) {
   const auto next = runs.lower_bound(run.start.value);
@@ -144,27 +178,60 @@ bool BlockGroup::add_around_holds(BlockRun run) {
   return all;
 }
 
+// What is bad is set aside, the rest becomes free.
+bool BlockGroup::add_around_bad(BlockRun run) {
+  bool all = true;
+  split(bad_, run, [&](BlockRun part, bool bad) {
+    if (bad) {
+      all = merge_into(bad_free_, part) && all;
+    } else {
+      all = (holds_.empty() ? add_apart(part) : add_around_holds(part)) && all;
+    }
+  });
+  return all;
+}
+
 bool BlockGroup::add(BlockRun run) {
-  if (!distrusted_.empty()) {
-    add_trusted(run);
-    return true;
+  if (distrusted_.empty() && bad_.empty()) {
+    return holds_.empty() ? add_apart(run) : add_around_holds(run);
   }
-  return holds_.empty() ? add_apart(run) : add_around_holds(run);
+  bool all = true;
+  split(distrusted_, run,
+        [&](BlockRun part, bool distrusted) { all = (distrusted || add_around_bad(part)) && all; });
+  return all || !distrusted_.empty();
 }
 
 void BlockGroup::distrust(BlockRun run) {
-  std::uint64_t start = run.start.value;
-  std::uint64_t end = run.end().value;
-  auto at = distrusted_.upper_bound(start);
-  if (at != distrusted_.begin() && std::prev(at)->first + std::prev(at)->second >= start) {
-    --at;
+  unite(distrusted_, run);
+}
+
+void BlockGroup::set_bad(BlockRun run) {
+  unite(bad_, run);
+  take_free(run, bad_free_);
+  for (auto& [start, hold] : holds_) {
+    if (start < run.end().value && hold.end > run.start.value) {
+      for (const BlockRun& part : take_out(hold.free, run)) {
+        merge_into(bad_free_, part);
+      }
+    }
   }
-  while (at != distrusted_.end() && at->first <= end) {
-    start = std::min(start, at->first);
-    end = std::max(end, at->first + at->second);
-    at = distrusted_.erase(at);
+}
+
+void BlockGroup::set_good(BlockRun run) {
+  take_out(bad_, run);
+  for (const BlockRun& part : take_out(bad_free_, run)) {
+    add(part);
   }
-  distrusted_.emplace(start, end - start);
+}
+
+void BlockGroup::append_bad_free(std::vector<BlockRun>& to) const {
+  for (const auto& [start, count] : bad_free_) {
+    to.push_back({BlockNo(start), count});
+  }
+}
+
+std::uint64_t BlockGroup::bad_free_in(BlockRun range) const {
+  return blocks_in(bad_free_, range);
 }
 
 // The free run that holds `start`, else the first after it.
@@ -176,16 +243,22 @@ BlockGroup::ByStart::iterator BlockGroup::first_overlap(std::uint64_t start) {
   return run;
 }
 
+// Free blocks of the range move to `to`.
+void BlockGroup::take_free(BlockRun range, ByStart& to) {
+  const std::uint64_t end = range.end().value;
+  for (auto run = first_overlap(range.start.value); run != by_start_.end() && run->first < end;
+       run = first_overlap(range.start.value)) {
+    const std::uint64_t from = std::max(run->first, range.start.value);
+    const BlockRun piece{BlockNo(from), std::min(run->first + run->second, end) - from};
+    carve(run, piece);
+    merge_into(to, piece);
+  }
+}
+
 void BlockGroup::begin_hold(BlockRun range) {
   Hold& hold = holds_[range.start.value];
   hold.end = range.end().value;
-  for (auto run = first_overlap(range.start.value); run != by_start_.end() && run->first < hold.end;
-       run = first_overlap(range.start.value)) {
-    const std::uint64_t from = std::max(run->first, range.start.value);
-    const BlockRun piece{BlockNo(from), std::min(run->first + run->second, hold.end) - from};
-    carve(run, piece);
-    merge_into(hold.free, piece);
-  }
+  take_free(range, hold.free);
 }
 
 void BlockGroup::end_hold(BlockNo start) {
@@ -200,6 +273,9 @@ void BlockGroup::drop_hold(BlockNo start) {
 }
 
 void BlockGroup::cut_off(BlockNo from) {
+  const BlockRun tail{from, ~std::uint64_t{0} - from.value};
+  take_out(bad_, tail);
+  take_out(bad_free_, tail);
   holds_.erase(holds_.lower_bound(from.value), holds_.end());
   if (holds_.empty() || holds_.rbegin()->second.end <= from.value) {
     return;
@@ -325,7 +401,7 @@ std::uint64_t BlockGroup::held_free_in(BlockRun range) const {
 }
 
 std::uint64_t BlockGroup::free_in(BlockRun range) const {
-  return blocks_in(by_start_, range) + held_free_in(range);
+  return blocks_in(by_start_, range) + held_free_in(range) + bad_free_in(range);
 }
 
 std::uint64_t BlockGroup::free_blocks() const {

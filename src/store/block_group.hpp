@@ -41,6 +41,14 @@ class BlockGroup {
 
   void distrust(BlockRun run);
 
+  // Blocks of the run go to nobody from now on, free ones included.
+  void set_bad(BlockRun run);
+  // What is free of the run is free for all again.
+  void set_good(BlockRun run);
+  // Free blocks that nobody gets because they are bad; ascending.
+  void append_bad_free(std::vector<BlockRun>& to) const;
+  [[nodiscard]] std::uint64_t bad_free_in(BlockRun range) const;
+
   // A range that overlaps no held one is held; it is named by its start from then on.
   void begin_hold(BlockRun range);
   // Gives the free blocks of the hold back to all.
@@ -78,12 +86,15 @@ class BlockGroup {
   [[nodiscard]] ByStart::iterator first_overlap(std::uint64_t start);
   bool add_apart(BlockRun run);
   bool add_around_holds(BlockRun run);
-  void add_trusted(BlockRun run);
+  bool add_around_bad(BlockRun run);
+  void take_free(BlockRun range, ByStart& to);
   [[nodiscard]] std::optional<BlockRun> find_near(std::uint64_t count, const AllocationHint& h);
 
   ByStart by_start_;  // start → count
   std::array<std::set<std::uint64_t>, kClasses> by_size_;
   ByStart distrusted_;
+  ByStart bad_;
+  ByStart bad_free_;                     // of these, what is free
   std::map<std::uint64_t, Hold> holds_;  // by the start of the range
   std::uint64_t free_ = 0;
 };

@@ -43,7 +43,7 @@ std::uint64_t Change::log_left() const {
   return capacity - std::min(capacity, tx_.log_bytes());
 }
 
-// Blocks that are lost are set apart for the rest of this mount.
+// Blocks that are lost are set apart.
 std::optional<BlockRun> Change::take_sound(std::uint64_t count, const AllocationHint& hint) {
   Allocator& blocks = store_.impl().blocks;
   const auto is_lost = [this](BlockRun run) {
@@ -54,9 +54,11 @@ std::optional<BlockRun> Change::take_sound(std::uint64_t count, const Allocation
     if (!run || !is_lost(*run)) {
       return run;
     }
+    BadBlocks& bad = store_.impl().bad;
+    bad.note();
     for (std::uint64_t i = 0; i < run->count; ++i) {
       if (const BlockRun block{BlockNo(run->start.value + i), 1}; is_lost(block)) {
-        blocks.distrust(block);
+        bad.add(block);
       }
     }
     blocks.add(*run);
@@ -66,8 +68,7 @@ std::optional<BlockRun> Change::take_sound(std::uint64_t count, const Allocation
 // A number whose slot is lost is nobody's for the rest of this mount.
 bool Change::sound(InodeNo ino) const {
   const Store::Impl& impl = store_.impl();
-  const auto slot =
-      impl.region.media_events() == 0 ? Result<ByteOff>(ByteOff(0)) : impl.table.locate(ino);
+  const auto slot = !impl.region.any_lost() ? Result<ByteOff>(ByteOff(0)) : impl.table.locate(ino);
   return !slot || !impl.region.lost(*slot, sizeof(format::Inode));
 }
 
@@ -229,6 +230,12 @@ void Change::give_out() {
 }
 
 Status Change::commit() {
+  const Status done = try_commit();
+  store_.impl().bad.note();
+  return done;
+}
+
+Status Change::try_commit() {
   if (fault_ != 0) {
     return Error(fault_);
   }

@@ -82,6 +82,7 @@ class Change {
   [[nodiscard]] bool sound(InodeNo ino) const;
   void log_inode(const format::Inode& inode);
   Put& note_put(const format::Inode& inode, ByteOff slot, bool* first);
+  Status try_commit();
   Delta measure();
   void give_out();
 

@@ -9,6 +9,7 @@
 
 #include "base/log.hpp"
 #include "format/checks.hpp"
+#include "store/dir_block.hpp"
 #include "store/dir_index.hpp"
 #include "store/impl.hpp"
 
@@ -36,11 +37,6 @@ struct Block {
   std::uint64_t used = 1;
   std::uint64_t heads = 0;
 };
-
-// `n` bits from `slot` on.
-constexpr std::uint64_t bits(std::uint32_t slot, std::uint32_t n) {
-  return ((1ULL << n) - 1) << slot;
-}
 
 // Bit i: slots i to i+n-1 are free.
 std::uint64_t free_runs(std::uint64_t used, std::uint32_t n) {
@@ -126,46 +122,32 @@ Status Directory::Impl::load(const Inode& dir) {
 }
 
 Status Directory::Impl::load_block(const Inode& dir, BlockNo physical) {
-  DirHeader header{};
   const std::byte* at = store.region().data() + format::byte_off(physical).value;
-  std::memcpy(&header, at, sizeof(header));
-  const Block block{physical, header.used.load(), header.heads.load()};
-  if (header.magic.load() != format::kDirMagic || !format::valid(header) ||
-      header.owner.load() != dir.ino.load() || header.generation.load() != generation ||
-      header.index.load() != blocks.size() || (block.used & 1U) == 0 ||
-      (block.heads & (~block.used | 1U)) != 0) {
+  const bool lost = store.region().lost(format::byte_off(physical), kBlockSize);
+  const auto bits = lost ? std::nullopt : read_header(at, dir, blocks.size());
+  if (!bits) {
     base::log::error("directory {}: block {} is damaged", ino, blocks.size());
     return store.region().damage(format::byte_off(physical), format::kBlockSize);
   }
-  for (std::uint64_t heads = block.heads; heads != 0; heads &= heads - 1) {
+  for (std::uint64_t heads = bits->heads; heads != 0; heads &= heads - 1) {
     const auto slot = static_cast<std::uint32_t>(std::countr_zero(heads));
     Dentry dentry{};
     std::memcpy(&dentry, at + std::size_t{slot} * kDirSlotSize, sizeof(dentry));
     index.insert(dentry.hash.load(), position_of(blocks.size(), slot));
   }
-  blocks.push_back(block);
-  room.push_back(room_of(block.used));
+  blocks.push_back({physical, bits->used, bits->heads});
+  room.push_back(room_of(bits->used));
   return {};
 }
 
 std::optional<DirEntry> Directory::Impl::entry_at(std::uint32_t position) const {
   const Block& block = blocks[position / kDirSlots];
   const std::uint32_t slot = position % kDirSlots;
-  const std::byte* at = slot_at(position);
-  Dentry dentry{};
-  std::memcpy(&dentry, at, sizeof(dentry));
-  const std::uint32_t n = format::dentry_slots(dentry.name_len);
-  if (dentry.name_len == 0 || slot + n > kDirSlots ||
-      (block.used & bits(slot, n)) != bits(slot, n) ||
-      (block.heads & bits(slot, n)) != bits(slot, 1)) {
+  const auto entry = read_entry(slot_at(position - slot), {block.used, block.heads}, slot);
+  if (!entry) {
     return std::nullopt;
   }
-  const std::string_view name(reinterpret_cast<const char*>(at + sizeof(dentry)), dentry.name_len);
-  const std::uint64_t target = dentry.ino.load();
-  if (!format::valid(dentry, name) || target == 0 || target > format::kMaxInode) {
-    return std::nullopt;
-  }
-  return DirEntry{InodeNo(target), dentry.type, position, dentry.hash.load(), name};
+  return DirEntry{entry->ino, entry->type, position, entry->hash, entry->name};
 }
 
 // EUCLEAN or EIO when the name is not found but an entry with its hash is damaged: it may be it.
@@ -329,8 +311,8 @@ Status Directory::insert(Change& change, Inode& dir, std::string_view name, Inod
   std::memcpy(bytes, &dentry, sizeof(dentry));
   std::memcpy(bytes + sizeof(dentry), name.data(), name.size());
   change.write(impl_->offset_of(position), bytes, sizeof(dentry) + name.size());
-  place.used |= bits(slot, n);
-  place.heads |= bits(slot, 1);
+  place.used |= slot_bits(slot, n);
+  place.heads |= slot_bits(slot, 1);
   impl_->put_header(change, block);
   impl_->index.insert(dentry.hash.load(), position);
   dir.entries.store(impl_->index.size());
@@ -345,8 +327,8 @@ Status Directory::remove(Change& change, Inode& dir, const DirEntry& entry) {
   }
   const std::size_t block = position / kDirSlots;
   const std::uint32_t slot = position % kDirSlots;
-  impl_->blocks[block].used &= ~bits(slot, format::dentry_slots(entry.name.size()));
-  impl_->blocks[block].heads &= ~bits(slot, 1);
+  impl_->blocks[block].used &= ~slot_bits(slot, format::dentry_slots(entry.name.size()));
+  impl_->blocks[block].heads &= ~slot_bits(slot, 1);
   impl_->put_header(change, block);
   impl_->index.erase(entry.hash, position);
   return {};
@@ -386,6 +368,34 @@ Result<std::uint64_t> Directory::move_out_of(Change& change, Inode& dir, BlockRu
     return impl_->extents->move_chain(change, dir, range);
   }
   return moved;
+}
+
+Result<std::uint64_t> check_directory(const Store& store, const Inode& dir,
+                                      const ExtentMap& extents, std::uint64_t from,
+                                      std::uint64_t count) {
+  std::uint64_t checked = 0;
+  for (std::uint64_t block = from; block < from + count; ++block) {
+    const Mapping m = extents.at(block);
+    if (!m.physical || m.unwritten) {
+      return Error(EUCLEAN);
+    }
+    const ByteOff at = format::byte_off(m.physical);
+    const auto bits = store.region().lost(at, kBlockSize)
+                          ? std::nullopt
+                          : read_header(store.region().data() + at.value, dir, block);
+    if (!bits) {
+      return store.region().damage(at, kBlockSize);
+    }
+    ++checked;
+    for (std::uint64_t heads = bits->heads; heads != 0; heads &= heads - 1) {
+      const auto slot = static_cast<std::uint32_t>(std::countr_zero(heads));
+      if (!read_entry(store.region().data() + at.value, *bits, slot)) {
+        return store.region().damage(at, kBlockSize);
+      }
+      ++checked;
+    }
+  }
+  return checked;
 }
 
 }  // namespace pmemfs::store

@@ -56,4 +56,10 @@ class Directory {
   std::unique_ptr<Impl> impl_;
 };
 
+// Looks at blocks [from, from + count) of a directory and at each entry in them, on media. Returns
+// how many structures there are. EUCLEAN, EIO: the first is damaged. Lock: shared.
+Result<std::uint64_t> check_directory(const Store& store, const format::Inode& dir,
+                                      const ExtentMap& extents, std::uint64_t from,
+                                      std::uint64_t count);
+
 }  // namespace pmemfs::store

@@ -111,6 +111,9 @@ Status ExtentMap::load_block(const Store& store, const Inode& inode, BlockNo blo
   if (!store.impl().layout.usable(block)) {
     return Error(EUCLEAN);
   }
+  if (store.region().lost(format::byte_off(block), sizeof(ExtentBlock))) {
+    return Error(EIO);
+  }
   const auto* media =
       reinterpret_cast<const ExtentBlock*>(store.region().data() + format::byte_off(block).value);
   Link link;

@@ -9,6 +9,7 @@
 #include "format/layout.hpp"
 #include "journal/journal.hpp"
 #include "store/allocator.hpp"
+#include "store/bad_blocks.hpp"
 #include "store/inode_numbers.hpp"
 #include "store/inode_table.hpp"
 #include "store/store.hpp"
@@ -34,7 +35,8 @@ struct Store::Impl {
         superblock(r, s),
         journal(r, lanes_of(s)),
         blocks(Allocator::shift_for(layout.blocks())),
-        table(r, layout, BlockNo(s.inode_root.load())),
+        bad(r, layout, superblock, blocks),
+        table(r, layout, BlockNo(s.inode_root.load()), BlockNo(s.inode_root_copy.load())),
         growable(s.kind.load() == static_cast<std::uint32_t>(format::RegionKind::kDirectory)) {}
 
   // Makes the region larger, where it can grow, by at least `wanted` blocks. ENOSPC.
@@ -48,6 +50,7 @@ struct Store::Impl {
   SuperblockKeeper superblock;
   journal::Journal journal;
   Allocator blocks;
+  BadBlocks bad;
   InodeNumbers numbers;
   InodeTable table;
   Counters counters;
@@ -65,5 +68,9 @@ struct Store::Impl {
   bool mappings_suspected = false;  // constant once open
   format::Uuid boot{};
 };
+
+// Copies a slot; a lost one is damaged, and not touched when that is known.
+[[nodiscard]] SlotState read_slot(const Region& region, ByteOff slot, std::uint64_t ino,
+                                  format::Inode* copy);
 
 }  // namespace pmemfs::store

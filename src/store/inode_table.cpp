@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "base/log.hpp"
+#include "base/media_faults.hpp"
 #include "format/checks.hpp"
 #include "store/change.hpp"
 #include "store/inode_numbers.hpp"
@@ -58,8 +60,9 @@ void InodeTable::Free::operator()(void* p) const {
   std::free(p);
 }
 
-InodeTable::InodeTable(const Region& region, const format::Layout& layout, BlockNo root)
-    : region_(region), layout_(layout), root_(root) {
+InodeTable::InodeTable(const Region& region, const format::Layout& layout, BlockNo root,
+                       BlockNo copy)
+    : region_(region), layout_(layout), root_(root), copy_(copy) {
   // Untouched zero pages until they are used: what a calloc of this size gives.
   void* memory = std::calloc(kMaxSegments, sizeof(Slot));
   if (memory == nullptr) {
@@ -75,17 +78,62 @@ InodeTable::~InodeTable() {
   }
 }
 
-Result<IndexBlock> InodeTable::read_index(BlockNo block, std::uint32_t level) const {
+Result<IndexBlock> InodeTable::read_one(BlockNo block, std::uint32_t level) const {
   if (!layout_.usable(block)) {
     return Error(EUCLEAN);
   }
+  const ByteOff at = format::byte_off(block);
   IndexBlock copy{};
-  std::memcpy(&copy, region_.data() + format::byte_off(block).value, sizeof(copy));
+  if (region_.lost(at, sizeof(copy))) {
+    return Error(EIO);
+  }
+  std::memcpy(&copy, region_.data() + at.value, sizeof(copy));
   if (copy.magic.load() != format::kIndexMagic || copy.level.load() != level ||
       !format::valid(copy)) {
-    return region_.damage(format::byte_off(block), sizeof(copy));
+    return region_.damage(at, sizeof(copy));
   }
   return copy;
+}
+
+Result<IndexBlock> InodeTable::read_index(BlockNo block, std::uint32_t level) const {
+  if (block != root_) {
+    return read_one(block, level);
+  }
+  const base::MediaErrorsForgiven one_is_enough;
+  auto first = read_one(root_, level);
+  auto second = read_one(copy_, level);
+  const bool copy_serves = second && (!first || second->update.load() > first->update.load());
+  return copy_serves ? second : first;
+}
+
+void InodeTable::mend_root(Region& region, const std::function<bool(BlockNo)>& heal) const {
+  const std::lock_guard lock(mutex_);
+  const auto good = read_index(root_, format::kIndexLevels - 1);
+  if (!good) {
+    return;  // those who walk the table say so
+  }
+  for (const BlockNo place : {root_, copy_}) {
+    const auto there = read_one(place, format::kIndexLevels - 1);
+    if (there && there->update.load() == good->update.load()) {
+      continue;
+    }
+    const ByteOff at = format::byte_off(place);
+    if (region.lost(at, sizeof(*good)) && !heal(place)) {
+      base::log::warn("the root of the inode table cannot be read in one of its two places");
+      continue;
+    }
+    region.stream(at, &*good, sizeof(*good));
+    region.fence();
+    base::log::warn("the root of the inode table was damaged in one of its two places: mended");
+  }
+}
+
+Status InodeTable::check_root() const {
+  const base::MediaErrorsForgiven told_by_the_region;
+  const std::lock_guard lock(mutex_);
+  PMEMFS_TRY(const IndexBlock first, read_one(root_, format::kIndexLevels - 1));
+  PMEMFS_TRY(const IndexBlock second, read_one(copy_, format::kIndexLevels - 1));
+  return first.update.load() == second.update.load() ? Status() : Status(Error(EUCLEAN));
 }
 
 // The pointer in `slot`; 0 is a hole.
@@ -169,6 +217,10 @@ void InodeTable::walk_index(const TableVisitor& v, BlockNo block, std::uint32_t 
 
 void InodeTable::walk(const TableVisitor& visitor) const {
   const std::shared_lock lock(walking_);
+  if (!visitor.index(copy_)) {
+    visitor.damaged(0, format::kMaxInode + 1);
+    return;
+  }
   walk_index(visitor, root_, format::kIndexLevels - 1, 0);
 }
 
@@ -188,12 +240,13 @@ Result<InodeTable::Place> InodeTable::lowest(std::uint64_t ino) const {
 // Makes the pointers that lead to chunk `number`, with the index blocks that are missing, and
 // commits. Index blocks that exist change through the log; the table's mutex covers their crcs.
 Status InodeTable::link(Store& store, std::uint64_t number, BlockNo chunk) {
+  const std::uint64_t ino = number * kInodesPerChunk;
+  // Read first: a root that turns out to be lost, and has a copy, must not cost the change.
+  PMEMFS_TRY(const Place place, lowest(ino));
   Change change(store);
   change.region().stream_zeros(format::byte_off(chunk),
                                std::uint64_t{format::kChunkBlocks} * format::kBlockSize);
   change.needs_fence();
-  const std::uint64_t ino = number * kInodesPerChunk;
-  PMEMFS_TRY(const Place place, lowest(ino));
   BlockNo below = chunk;  // what the next higher level points to
   for (std::uint32_t missing = 0; missing < place.level; ++missing) {
     PMEMFS_TRY(const BlockRun run, change.allocate(1));
@@ -214,15 +267,28 @@ Status InodeTable::link(Store& store, std::uint64_t number, BlockNo chunk) {
   return commit(change);
 }
 
-// `index` is the copy of the block at `place`.
+// `index` is the copy of the block at `place`. Of the root, both places change, but for one that is
+// lost.
 void InodeTable::put_child(Change& change, Place place, IndexBlock& index, std::uint64_t slot,
-                           BlockNo child) {
+                           BlockNo child) const {
+  const bool root = place.block == root_;
   index.child[slot].store(child.value);
+  index.update.store(index.update.load() + (root ? 1 : 0));
   format::seal(index);
   const std::uint64_t at = offsetof(IndexBlock, child) + slot * sizeof(format::Le64);
-  change.write(format::byte_off(place.block, at), &index.child[slot], sizeof(format::Le64));
-  change.write(format::byte_off(place.block, offsetof(IndexBlock, crc)), &index.crc,
-               sizeof(index.crc));
+  const auto write = [&](BlockNo block) {
+    change.write(format::byte_off(block, at), &index.child[slot], sizeof(format::Le64));
+    change.write(format::byte_off(block, offsetof(IndexBlock, update)), &index.update,
+                 sizeof(index.update));
+    change.write(format::byte_off(block, offsetof(IndexBlock, crc)), &index.crc, sizeof(index.crc));
+  };
+  const bool copied = root && !region_.lost(format::byte_off(copy_), sizeof(index));
+  if (copied) {
+    write(copy_);
+  }
+  if (!copied || !region_.lost(format::byte_off(place.block), sizeof(index))) {
+    write(place.block);
+  }
 }
 
 Status InodeTable::commit(Change& change) {
@@ -304,8 +370,9 @@ Result<std::uint64_t> InodeTable::move_chunk(Store& store, InodeNo first,
   int fault = 0;
   for_each_slot([&](InodeNo ino, std::uint64_t inside) {
     const auto from = locate(ino);
-    fault = from ? fault : from.code();
-    if (from) {
+    const bool lost = from && region_.lost(*from, sizeof(format::Inode));
+    fault = lost ? EIO : from ? fault : from.code();
+    if (from && !lost) {
       space.region().stream(format::byte_off(to.start, inside), region_.data() + from->value,
                             sizeof(format::Inode));
       space.region().fence();

@@ -40,7 +40,8 @@ struct TableVisitor {
 // Thread-safe.
 class InodeTable {
  public:
-  InodeTable(const Region& region, const format::Layout& layout, BlockNo root);
+  // `copy`: of the root, which serves where the root cannot be read, or is older.
+  InodeTable(const Region& region, const format::Layout& layout, BlockNo root, BlockNo copy);
   ~InodeTable();
   InodeTable(const InodeTable&) = delete;
   InodeTable& operator=(const InodeTable&) = delete;
@@ -51,6 +52,13 @@ class InodeTable {
   // Visits index blocks and chunks, ascending. Reads media, not the cache. Nothing of the table
   // moves meanwhile: the visitor must not change it, nor wait for who does.
   void walk(const TableVisitor& visitor) const;
+
+  // Makes both places of the root whole and equal. What cannot be stored to stays as it is, if
+  // `heal` does not make it good.
+  void mend_root(Region& region, const std::function<bool(BlockNo)>& heal) const;
+
+  // Both places of the root are whole and equal. EIO, EUCLEAN: they are not.
+  [[nodiscard]] Status check_root() const;
 
   // Inode numbers below this have a chunk (or a damaged index block).
   [[nodiscard]] std::uint64_t limit() const { return limit_.load(std::memory_order_acquire); }
@@ -100,14 +108,16 @@ class InodeTable {
     BlockNo to;  // none: nothing found
   };
   Result<Pointer> index_block_in(Place place, BlockRun range) const;
-  static void put_child(Change& change, Place place, format::IndexBlock& index, std::uint64_t slot,
-                        BlockNo child);
+  void put_child(Change& change, Place place, format::IndexBlock& index, std::uint64_t slot,
+                 BlockNo child) const;
   // The chunk from now on is the one at `to`. Returns where it was.
   Result<BlockRun> turn_to(Store& store, InodeNo first, BlockNo to);
   // The pointers of the table on media change: not while walk() reads them.
   Status commit(Change& change);
   Result<Segment*> load_segment(std::uint64_t number) const;
-  Result<format::IndexBlock> read_index(BlockNo block, std::uint32_t level) const;
+  [[nodiscard]] Result<format::IndexBlock> read_one(BlockNo block, std::uint32_t level) const;
+  // The root by the one of its two places that is in force.
+  [[nodiscard]] Result<format::IndexBlock> read_index(BlockNo block, std::uint32_t level) const;
   Result<BlockNo> child(BlockNo block, std::uint32_t level, std::uint64_t slot) const;
   Status link(Store& store, std::uint64_t number, BlockNo chunk);
   void walk_index(const TableVisitor& v, BlockNo block, std::uint32_t level,
@@ -118,6 +128,7 @@ class InodeTable {
   const Region& region_;
   const format::Layout& layout_;
   BlockNo root_;
+  BlockNo copy_;
   std::atomic<std::uint64_t> limit_{0};
   mutable std::mutex mutex_;           // loading segments; extending; moving
   mutable std::shared_mutex walking_;  // shared: walk(); after mutex_

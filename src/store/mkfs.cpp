@@ -19,6 +19,7 @@ using format::Superblock;
 // The first blocks after the lanes: one index block of each level, then the first chunk.
 constexpr std::uint64_t kIndexStart =
     format::kLaneStart + std::uint64_t{format::kLaneCount} * format::kLaneBlocks;
+constexpr std::uint64_t kRootCopy = format::kSuperblockCopyBlock - 1;
 constexpr std::uint64_t kChunkStart = kIndexStart + format::kIndexLevels;
 
 template <std::size_t kSize>
@@ -40,6 +41,7 @@ Superblock make_superblock(const Region& region, const FormatOptions& options) {
   s.lane_count.store(format::kLaneCount);
   s.lane_blocks.store(format::kLaneBlocks);
   s.inode_root.store(kIndexStart);
+  s.inode_root_copy.store(kRootCopy);
   s.next_generation.store(2);  // the root directory has 1
   s.state.store(static_cast<std::uint32_t>(format::RegionState::kClean));
   s.made_at.store(static_cast<std::uint64_t>(std::time(nullptr)));
@@ -56,6 +58,9 @@ void write_index(Region& region) {
     block.child[0].store(kIndexStart + i + 1);
     format::seal(block);
     region.stream(format::byte_off(BlockNo(kIndexStart + i)), &block, sizeof(block));
+    if (i == 0) {
+      region.stream(format::byte_off(BlockNo(kRootCopy)), &block, sizeof(block));
+    }
   }
   region.stream_zeros(format::byte_off(BlockNo(kChunkStart)),
                       std::uint64_t{format::kChunkBlocks} * format::kBlockSize);

@@ -86,11 +86,14 @@ Status Store::shrink(std::uint64_t from, std::uint64_t size) {
     return Error(EBUSY);
   }
   if (end < old) {
-    PMEMFS_CHECK(impl.superblock.update([&](Superblock& s) { s.region_blocks.store(end); }));
+    PMEMFS_CHECK(impl.bad.resize(end));
     impl.layout.resized(end);
   }
   // The filesystem is smaller whatever becomes of this.
-  if (const Status cut = impl.region.shrink(size); !cut && cut.code() != EOPNOTSUPP) {
+  const Status cut = impl.region.shrink(size);
+  if (cut) {
+    impl.region.count_as_good(ByteOff(size), from - size);  // what grows there is another memory
+  } else if (cut.code() != EOPNOTSUPP) {
     base::log::warn("the region's file could not be cut to its new size: error {}", cut.code());
   }
   return {};

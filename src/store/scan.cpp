@@ -47,11 +47,9 @@ class ChunkScanner {
     InodeRun free;
     for (std::uint64_t i = chunk.first_ino == 0 ? 1 : 0; i < kInodesPerChunk; ++i) {
       Inode inode{};
-      std::memcpy(&inode, at(chunk.block) + i * sizeof(inode), sizeof(inode));
       const std::uint64_t ino = chunk.first_ino + i;
       const ByteOff slot = format::byte_off(chunk.block, i * sizeof(inode));
-      const SlotState state =
-          region_.lost(slot, sizeof(inode)) ? SlotState::kDamaged : slot_state(inode, ino);
+      const SlotState state = read_slot(region_, slot, ino, &inode);
       if (state == SlotState::kFree) {
         if (free.start + free.count != ino) {
           keep_free(free);
@@ -72,6 +70,10 @@ class ChunkScanner {
  private:
   [[nodiscard]] const std::byte* at(BlockNo block) const {
     return region_.data() + format::byte_off(block).value;
+  }
+
+  [[nodiscard]] bool is_lost(BlockNo block) const {
+    return region_.lost(format::byte_off(block), format::kBlockSize);
   }
 
   void keep_free(InodeRun run) {
@@ -121,7 +123,7 @@ class ChunkScanner {
         return;
       }
       const auto* chain = reinterpret_cast<const ExtentBlock*>(at(block));
-      if (chain->magic.load() != format::kExtentMagic || !format::valid(*chain) ||
+      if (is_lost(block) || chain->magic.load() != format::kExtentMagic || !format::valid(*chain) ||
           chain->owner.load() != inode.ino.load() ||
           chain->generation.load() != inode.generation.load()) {
         ++found_.damaged;
@@ -153,7 +155,7 @@ class ChunkScanner {
         return false;
       }
       const auto* blob = reinterpret_cast<const format::BlobBlock*>(at(block));
-      if (!blob_block_ok(*blob, inode.ino.load(), inode.generation.load()) ||
+      if (is_lost(block) || !blob_block_ok(*blob, inode.ino.load(), inode.generation.load()) ||
           (bytes != nullptr && bytes->size() > kMaxBlob)) {
         ++found_.damaged;
         return false;

@@ -45,6 +45,14 @@ SlotState slot_state(const Inode& i, std::uint64_t ino) {
   return i.mode.load() == 0 ? SlotState::kFree : SlotState::kUsed;
 }
 
+SlotState read_slot(const Region& region, ByteOff slot, std::uint64_t ino, Inode* copy) {
+  if (region.lost(slot, sizeof(*copy))) {
+    return SlotState::kDamaged;
+  }
+  std::memcpy(copy, region.data() + slot.value, sizeof(*copy));
+  return region.lost(slot, sizeof(*copy)) ? SlotState::kDamaged : slot_state(*copy, ino);
+}
+
 // --- Store ---------------------------------------------------------------------------------------
 
 Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -79,6 +87,9 @@ Allocator& Store::blocks() {
 InodeTable& Store::table() {
   return impl_->table;
 }
+BadBlocks& Store::bad_blocks() {
+  return impl_->bad;
+}
 bool Store::sound() const {
   return impl_->trusted;
 }
@@ -91,6 +102,9 @@ Result<Inode> Store::inode(InodeNo ino) const {
   PMEMFS_TRY(const ByteOff slot, impl_->table.locate(ino));
   Result<Inode> read{Inode{}};
   Inode& copy = *read;
+  if (impl_->region.lost(slot, sizeof(copy))) {
+    return Error(EIO);
+  }
   std::memcpy(&copy, impl_->region.data() + slot.value, sizeof(copy));
   switch (slot_state(copy, ino.value)) {
     case SlotState::kFree:  // as lost ones look
@@ -123,9 +137,7 @@ Status Store::for_each_inode(const std::function<void(const Inode&)>& visit,
     for (std::uint64_t i = first == 0 ? 1 : 0; !overrun && i < format::kInodesPerChunk; ++i) {
       Inode copy{};
       const ByteOff slot = format::byte_off(chunk, i * sizeof(copy));
-      std::memcpy(&copy, impl_->region.data() + slot.value, sizeof(copy));
-      const SlotState state = impl_->region.lost(slot, sizeof(copy)) ? SlotState::kDamaged
-                                                                     : slot_state(copy, first + i);
+      const SlotState state = read_slot(impl_->region, slot, first + i, &copy);
       if (state == SlotState::kUsed) {
         visit(copy);
       } else if (state == SlotState::kDamaged) {
@@ -170,6 +182,33 @@ Status Store::use_feature(std::uint64_t incompat) {
   }
   return impl_->superblock.update(
       [incompat](Superblock& s) { s.incompat.store(s.incompat.load() | incompat); });
+}
+
+// --- Second copies ---
+
+Status Store::check_superblocks() const {
+  return impl_->superblock.check();
+}
+
+void Store::mend_copies() {
+  Impl& impl = *impl_;
+  if (read_only()) {
+    return;
+  }
+  for (const std::uint64_t block : {std::uint64_t{0}, format::kSuperblockCopyBlock}) {
+    const BlockRun place{BlockNo(block), 1};
+    if (!impl.region.lost(format::byte_off(place.start), format::kBlockSize)) {
+      continue;
+    }
+    impl.bad.add(place);
+    const Status healed = impl.bad.heal(place);
+    base::log::warn("a superblock could not be read: {}",
+                    healed ? "mended from the other" : "the other serves alone");
+  }
+  if (!impl.superblock.check()) {
+    (void)impl.superblock.update([](Superblock&) {});
+  }
+  impl.table.mend_root(impl.region, [&](BlockNo block) { return impl.bad.heal({block, 1}).ok(); });
 }
 
 // --- Open and close ------------------------------------------------------------------------------
@@ -230,6 +269,19 @@ Status mark_mounted(Store::Impl& impl) {
   return impl.growable ? impl.adopt(impl.region.size() / format::kBlockSize) : Status{};
 }
 
+// The lanes, which are empty now, are made good, as far as they can be stored to.
+void mend_lanes(Store::Impl& impl) {
+  impl.bad.note();
+  for (const BlockRun& run : impl.bad.runs()) {
+    const std::uint64_t end = std::min(run.end().value, impl.layout.first());
+    for (std::uint64_t block = std::max<std::uint64_t>(run.start.value, 1); block < end; ++block) {
+      const Status healed = impl.bad.heal({BlockNo(block), 1});
+      base::log::warn("block {} of the journal was bad: {}", block,
+                      healed ? "it is good again" : "the other lanes serve");
+    }
+  }
+}
+
 Status derive(Store::Impl& impl, const Superblock& s, OpenReport& report) {
   if (report.was_clean && report.may_collect) {
     if (const auto snapshot = read_snapshot(impl.region, impl.layout, s)) {
@@ -252,10 +304,12 @@ Result<std::unique_ptr<Store>> Store::open(Region& region, OpenReport* report) {
     return Error(EROFS);
   }
   r.was_clean = static_cast<RegionState>(s.state.load()) == RegionState::kClean;
+  count_listed_as_lost(region, s);
   PMEMFS_TRY(const journal::ReplayReport replayed, journal::replay(region, lanes_of(s)));
   r.replayed = replayed.replayed;
   r.may_collect = !replayed.damaged;
   auto impl = std::make_unique<Impl>(region, s);
+  impl->bad.load(s);
   impl->boot = boot_id();
   impl->trusted = r.may_collect;
   impl->next_generation = s.next_generation.load();
@@ -267,12 +321,37 @@ Result<std::unique_ptr<Store>> Store::open(Region& region, OpenReport* report) {
       return Error(EIO);
     }
     PMEMFS_CHECK(mark_mounted(*impl));
+    mend_lanes(*impl);
   }
+  impl->bad.note();
   impl->mappings_suspected = impl->superblock.get().suspect_boot == impl->boot;
-  return std::unique_ptr<Store>(new Store(std::move(impl)));
+  std::unique_ptr<Store> store(new Store(std::move(impl)));
+  store->mend_copies();
+  return store;
 }
 
 namespace {
+
+// The bad ones too: the list of those is kept apart, and they may be good one day.
+std::vector<BlockRun> all_free(const Allocator& blocks) {
+  std::vector<BlockRun> all = blocks.runs();
+  const std::vector<BlockRun> bad = blocks.bad_free();
+  if (bad.empty()) {
+    return all;
+  }
+  all.insert(all.end(), bad.begin(), bad.end());
+  std::sort(all.begin(), all.end(), [](BlockRun a, BlockRun b) { return a.start < b.start; });
+  std::size_t kept = 0;
+  for (const BlockRun& run : all) {
+    if (kept > 0 && all[kept - 1].end() == run.start) {
+      all[kept - 1].count += run.count;
+    } else {
+      all[kept++] = run;
+    }
+  }
+  all.resize(kept);
+  return all;
+}
 
 // Where the snapshot was written; empty when there is none to trust or no room for it.
 BlockRun leave_snapshot(Store::Impl& impl) {
@@ -281,7 +360,7 @@ BlockRun leave_snapshot(Store::Impl& impl) {
   }
   impl.blocks.let_go_all();  // set apart in this mount, free in the next
   Snapshot snapshot;
-  snapshot.free_blocks = impl.blocks.runs();
+  snapshot.free_blocks = all_free(impl.blocks);
   snapshot.free_inodes = impl.numbers.runs();
   snapshot.inodes_used = static_cast<std::uint64_t>(impl.counters.inodes_used.load());
   snapshot.inode_limit = impl.table.limit();
@@ -300,6 +379,7 @@ BlockRun leave_snapshot(Store::Impl& impl) {
 
 Status Store::close(bool mappings_may_live) {
   Impl& impl = *impl_;
+  impl.bad.note();
   if (read_only() || impl.closed) {
     return {};
   }

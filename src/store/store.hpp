@@ -50,6 +50,7 @@ enum class SuperblockFault : std::uint8_t {
   kNone,
   kNotPmemfs,
   kNewer,
+  kOlder,  // a format that this version reads no more
   kDamaged,
   kSize,
   kUnreadable,  // a media error, and no whole copy elsewhere
@@ -57,11 +58,12 @@ enum class SuperblockFault : std::uint8_t {
 
 // The superblock in force. EINVAL: not a pmemfs region (kNotPmemfs); EUCLEAN: both copies damaged,
 // or the region is shorter than it says (kSize); EIO: kUnreadable; EOPNOTSUPP: unknown incompat
-// feature or version.
+// feature or version (kNewer, kOlder).
 Result<format::Superblock> read_superblock(const Region& region, SuperblockFault* fault,
                                            bool* used_second);
 
 class Allocator;
+class BadBlocks;
 class Change;
 class InodeTable;
 
@@ -134,6 +136,13 @@ class Store {
   // table.
   [[nodiscard]] Allocator& blocks();
   [[nodiscard]] InodeTable& table();
+  [[nodiscard]] BadBlocks& bad_blocks();
+
+  // Both superblocks are whole and equal. EIO, EUCLEAN: they are not.
+  [[nodiscard]] Status check_superblocks() const;
+  // Makes whole what has a second copy, from that: superblocks and the root of the inode table, as
+  // far as the memory takes it. What was mended is said in the log. Nothing when read-only.
+  void mend_copies();
 
   // Sum of durable_len of all inodes; kept true by Change::put_inode and free_inode.
   [[nodiscard]] std::uint64_t durable_bytes() const;

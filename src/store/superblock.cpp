@@ -32,8 +32,11 @@ Copy read_copy(const Region& region, ByteOff off) {
   if (!region.contains(off, sizeof(copy.s))) {
     return copy;
   }
-  std::memcpy(&copy.s, region.data() + off.value, sizeof(copy.s));
-  copy.lost = region.lost(off, sizeof(copy.s));
+  copy.lost = region.lost(off, sizeof(copy.s)) || region.readable(off, sizeof(copy.s)) == 0;
+  if (!copy.lost) {
+    std::memcpy(&copy.s, region.data() + off.value, sizeof(copy.s));
+    copy.lost = region.lost(off, sizeof(copy.s));
+  }
   copy.magic = copy.s.magic.load() == format::kSuperblockMagic;
   copy.valid = copy.magic && format::valid(copy.s);
   return copy;
@@ -45,6 +48,9 @@ struct Verdict {
 };
 
 Verdict judge(const Superblock& s, const Region& region) {
+  if (s.version.load() < format::kFormatVersion) {
+    return {SuperblockFault::kOlder, EOPNOTSUPP};
+  }
   if (!format::understood(s)) {
     return {SuperblockFault::kNewer, EOPNOTSUPP};
   }
@@ -114,15 +120,33 @@ Status write_superblock(Region& region, Superblock& s) {
   format::seal(s);
   bool written = false;
   for (const ByteOff place : order) {
-    region.stream(place, &s, sizeof(s));
-    region.fence();
-    written |= !region.lost(place, sizeof(s));
+    if (!region.lost(place, sizeof(s))) {
+      region.stream(place, &s, sizeof(s));
+      region.fence();
+      written |= !region.lost(place, sizeof(s));
+    }
   }
   return written ? Status() : Status(Error(EIO));
 }
 
 Status SuperblockKeeper::write(Superblock& s) {
   return write_superblock(region_, s);
+}
+
+Status SuperblockKeeper::check() const {
+  const base::MediaErrorsForgiven told_by_the_region;
+  const std::lock_guard lock(mutex_);
+  Status done;
+  for (const ByteOff place : {kFirst, kSecond}) {
+    const Copy copy = read_copy(region_, place);
+    if (copy.lost) {
+      return Error(EIO);
+    }
+    if (!copy.valid || copy.s.update.load() != current_.update.load()) {
+      done = Error(EUCLEAN);
+    }
+  }
+  return done;
 }
 
 format::Uuid boot_id() {

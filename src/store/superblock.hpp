@@ -35,6 +35,9 @@ class SuperblockKeeper {
     return {};
   }
 
+  // Both places hold what is in force. EIO, EUCLEAN: one does not.
+  [[nodiscard]] Status check() const;
+
  private:
   Status write(format::Superblock& s);
 

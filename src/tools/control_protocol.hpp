@@ -14,7 +14,8 @@
 //   request  {"command":"status"} and a newline, at most kMaxRequest bytes
 //   answers  any number of {"progress":…}, then one of {"result":…} or {"error":"text"}
 //
-// Commands: state, status, durable, counters, reset_counters;
+// Commands: state, status, durable, media, counters, reset_counters;
+//   scrub, with progress, and ended when the asking side goes away;
 //   grow {"size":N} in bytes, 0 for all that the region has;
 //   defrag {"inode":N}, 0 for all files; compact {"size":N}; evacuate {"offset":N,"length":N};
 //   shrink {"size":N}: with progress, and ended when the asking side goes away; stamp_to_move

@@ -12,9 +12,9 @@ namespace pmemfs::tools {
 namespace {
 
 bool known(const std::string& command) {
-  constexpr std::array<std::string_view, 9> kCommands = {"status", "durable", "counters",
-                                                         "defrag", "compact", "evacuate",
-                                                         "grow",   "shrink",  "migrate"};
+  constexpr std::array<std::string_view, 11> kCommands = {
+      "status", "durable", "counters", "defrag", "compact", "evacuate",
+      "grow",   "shrink",  "migrate",  "media",  "scrub"};
   return std::find(kCommands.begin(), kCommands.end(), command) != kCommands.end();
 }
 
@@ -84,6 +84,9 @@ CommandLine ctl_command_line() {
       "  evacuate  moves all but durable files' data out of a range (mounted, extents)\n"
       "  grow      makes the filesystem larger, to --size or all of its device (mounted, extents)\n"
       "  shrink    PATH SIZE: empties what lies beyond SIZE and cuts it off (mounted, extents)\n"
+      "  media     the memory that cannot be read, and whose it is\n"
+      "  scrub     reads everything, says what is damaged, heals bad memory that is free "
+      "(mounted)\n"
       "  migrate   moves files and directories to another mounted pmemfs, but durable ones\n"
       "SIZE takes K, M, G or T behind it.\n";
   return line;

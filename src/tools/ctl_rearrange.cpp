@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <string_view>
@@ -12,47 +11,19 @@
 
 #include "tools/ctl_progress.hpp"
 #include "tools/failure.hpp"
-#include "tools/live_daemon.hpp"
-#include "tools/mount_table.hpp"
 
 namespace pmemfs::tools {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::chrono::minutes kSilence{10};  // longer without a word is taken for no answer
-
-// What PATH stands for; found once for all that is asked about it.
-struct Target {
-  std::string path;
-  std::optional<std::string> region;
-};
-
-Target target_of(const std::string& path) {
-  const auto mount = find_mount_of(path);
-  return {path, mount ? std::optional(mount->source) : canonical_path(path)};
-}
-
-Json ask(const Target& target, const Json& request) {
-  auto daemon = target.region ? connect_daemon(*target.region) : std::nullopt;
-  if (!daemon) {
-    fail(kExitFailure, "{}: is not mounted: only a daemon moves data", target.path);
-  }
-  Json result = daemon->request(request, kSilence, [](const Json& progress) {
-    show_progress(progress.value("moved", std::uint64_t{0}),
-                  progress.value("total", std::uint64_t{0}));
-  });
-  end_progress();
-  return result;
-}
-
 int refusal(const Json& answer) {
   return answer.value("refused", 0);
 }
 
 // A refusal is a line about the path.
-Json ask_or_fail(const Target& target, const Json& request, std::string (*why)(int)) {
-  Json answer = ask(target, request);
+Json ask_or_fail(const LongTarget& target, const Json& request, std::string (*why)(int)) {
+  Json answer = ask_long(target, request);
   if (const int code = refusal(answer); code != 0) {
     fail(kExitFailure, "{}: {}", target.path, why(code));
   }
@@ -117,7 +88,7 @@ Json defrag_request(std::uint64_t inode) {
 
 // Every regular file below, of this mount; what may not move is left behind.
 void defrag_tree(const std::string& path, const struct stat& top, Sum& sum) {
-  const Target target = target_of(path);
+  const LongTarget target = long_target_of(path);
   std::error_code error;
   fs::recursive_directory_iterator entry(path, fs::directory_options::skip_permission_denied,
                                          error);
@@ -130,7 +101,7 @@ void defrag_tree(const std::string& path, const struct stat& top, Sum& sum) {
     if (!S_ISREG(st.st_mode)) {
       continue;
     }
-    const Json answer = ask(target, defrag_request(st.st_ino));
+    const Json answer = ask_long(target, defrag_request(st.st_ino));
     if (const int code = refusal(answer); code == EOPNOTSUPP) {
       fail(kExitFailure, "{}: {}", path, why_not_defragmented(code));
     } else if (code != 0) {
@@ -149,13 +120,13 @@ Json defrag(const CtlOptions& options) {
   for (const std::string& path : options.paths) {
     struct stat st {};
     if (options.region) {
-      sum.add(ask_or_fail(target_of(path), defrag_request(0), why_not_defragmented));
+      sum.add(ask_or_fail(long_target_of(path), defrag_request(0), why_not_defragmented));
     } else if (::lstat(path.c_str(), &st) != 0) {
       fail(kExitFailure, "{}: {}", path, error_text(errno));
     } else if (S_ISDIR(st.st_mode)) {
       defrag_tree(path, st, sum);
     } else {
-      sum.add(ask_or_fail(target_of(path), defrag_request(st.st_ino), why_not_defragmented));
+      sum.add(ask_or_fail(long_target_of(path), defrag_request(st.st_ino), why_not_defragmented));
     }
   }
   return sum.report();
@@ -163,7 +134,7 @@ Json defrag(const CtlOptions& options) {
 
 Json evacuate(const CtlOptions& options) {
   return ask_or_fail(
-      target_of(options.paths.front()),
+      long_target_of(options.paths.front()),
       {{"command", "evacuate"}, {"offset", options.offset}, {"length", options.length}},
       why_not_evacuated);
 }
@@ -174,7 +145,7 @@ std::string why_not_compacted(int code) {
 }
 
 Json compact(const CtlOptions& options) {
-  return ask_or_fail(target_of(options.paths.front()),
+  return ask_or_fail(long_target_of(options.paths.front()),
                      {{"command", "compact"}, {"size", options.size}}, why_not_compacted);
 }
 
@@ -204,7 +175,7 @@ std::string why_not_larger(int code) {
 }
 
 Json grow(const CtlOptions& options) {
-  return ask_or_fail(target_of(options.paths.front()),
+  return ask_or_fail(long_target_of(options.paths.front()),
                      {{"command", "grow"}, {"size", options.size}}, why_not_larger);
 }
 
@@ -231,7 +202,7 @@ std::string why_not_smaller(int code) {
 }
 
 Json shrink(const CtlOptions& options) {
-  return ask_or_fail(target_of(options.paths.front()),
+  return ask_or_fail(long_target_of(options.paths.front()),
                      {{"command", "shrink"}, {"size", options.size}}, why_not_smaller);
 }
 

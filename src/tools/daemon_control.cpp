@@ -10,6 +10,7 @@
 
 #include "base/log.hpp"
 #include "tools/failure.hpp"
+#include "tools/media_report.hpp"
 
 namespace pmemfs::tools {
 
@@ -61,6 +62,10 @@ void DaemonControl::start() {
               }));
   server_.add("evacuate", guarded([this](const Json& request, const control::Progress& progress) {
                 return evacuate(request, progress);
+              }));
+  server_.add("media", guarded([this] { return media(); }));
+  server_.add("scrub", guarded([this](const Json&, const control::Progress& progress) {
+                return scrub(progress);
               }));
   try {
     server_.start(control::socket_path(region_.facts().superblock.uuid));
@@ -155,6 +160,22 @@ Json DaemonControl::compact(const Json& request, const control::Progress& progre
   report["frames_wanted"] = wanted;
   report["frames_free"] = filesystem.status().region_frames_free;
   return report;
+}
+
+Json DaemonControl::media() {
+  const auto bad = region_.filesystem().bad_memory();
+  if (!bad) {
+    throw std::runtime_error(error_text(bad.code()));
+  }
+  return media_report(*bad);
+}
+
+Json DaemonControl::scrub(const control::Progress& progress) {
+  const auto done = region_.filesystem().scrub(watch(progress));
+  if (!done) {
+    throw std::runtime_error(error_text(done.code()));
+  }
+  return scrub_report(*done);
 }
 
 Json DaemonControl::grow(const Json& request) {

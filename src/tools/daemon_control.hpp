@@ -38,6 +38,8 @@ class DaemonControl {
   // Moves data, with progress; ends early when nobody listens any more or the mount comes down.
   control::Json defrag(const control::Json& request, const control::Progress& progress);
   control::Json compact(const control::Json& request, const control::Progress& progress);
+  control::Json media();
+  control::Json scrub(const control::Progress& progress);
   control::Json grow(const control::Json& request);
   control::Json stamp_to_move(const control::Json& request);
   control::Json unlink_moved(const control::Json& request);

@@ -9,9 +9,11 @@
 #include "base/log.hpp"
 #include "tools/ctl_migrate.hpp"
 #include "tools/ctl_options.hpp"
+#include "tools/ctl_progress.hpp"
 #include "tools/ctl_rearrange.hpp"
 #include "tools/failure.hpp"
 #include "tools/live_daemon.hpp"
+#include "tools/media_report.hpp"
 #include "tools/mount_point.hpp"
 #include "tools/mount_table.hpp"
 #include "tools/opened_region.hpp"
@@ -65,6 +67,13 @@ Json read_region(const std::string& command, const std::string& path) {
     }
     return durable_report(*files);
   }
+  if (command == "media") {
+    auto bad = opened->filesystem().bad_memory();
+    if (!bad) {
+      fail(kExitFailure, "{}: {}", path, error_text(bad.code()));
+    }
+    return media_report(*bad);
+  }
   const auto space = opened->filesystem().space();
   return status_report(opened->facts(), opened->filesystem().status(),
                        space ? *space : FilesystemSpace{});
@@ -76,6 +85,9 @@ Json get_report(const CtlOptions& options) {
   }
   if (options.command == "migrate") {
     return migrate(options);
+  }
+  if (options.command == "scrub") {
+    return ask_long(long_target_of(options.paths.front()), {{"command", "scrub"}}, "read");
   }
   Target target = find_target(options.paths.front());
   if (target.daemon) {
@@ -103,6 +115,12 @@ std::string show(const std::string& command, const Json& report) {
   if (command == "shrink") {
     return show_relocated(report) + show_grown(report);
   }
+  if (command == "media") {
+    return show_media(report);
+  }
+  if (command == "scrub") {
+    return show_scrub(report);
+  }
   return command == "durable" ? show_durable(report) : show_counters(report);
 }
 
@@ -118,7 +136,8 @@ int print_report(const CtlOptions& options) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     fail(kExitSystem, "cannot write the report: {}", error_text(errno));
   }
-  if (const auto line = what_stays(options, report)) {
+  if (const auto line = options.command == "scrub" ? what_is_wrong(options.paths.front(), report)
+                                                   : what_stays(options, report)) {
     complain(kProgram, *line);
     return kExitFailure;
   }

@@ -150,6 +150,11 @@ CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
       fail(kExitFailure,
            "{}: has a format that this version ({}) does not know; use a newer pmemfs", path,
            PMEMFS_VERSION);
+    case store::SuperblockFault::kOlder:
+      fail(kExitFailure,
+           "{}: has an older format, which this version ({}) cannot mount; copy its files with the "
+           "pmemfs that made it, then make it anew with mkfs.pmemfs --force",
+           path, PMEMFS_VERSION);
     case store::SuperblockFault::kDamaged:
       fail(kExitFailure, "{}: both superblocks are damaged; restore the region from a copy", path);
     case store::SuperblockFault::kSize:

@@ -35,26 +35,15 @@ class Lines {
 };
 
 std::uint64_t number(const Json& report, const char* key) {
-  return report.value(key, std::uint64_t{0});
+  return number_in(report, key);
 }
 
 std::string word(const Json& report, const char* key) {
-  return report.value(key, std::string());
+  return text_in(report, key);
 }
 
 bool flag(const Json& report, const char* key) {
   return report.value(key, false);
-}
-
-// Names may hold anything; a terminal must not obey it.
-std::string printable(std::string text) {
-  for (char& c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F) {
-      c = '?';
-    }
-  }
-  return text;
 }
 
 std::string yes_no(bool value) {
@@ -131,9 +120,28 @@ void show_contents(Lines& lines, const Json& r) {
   }
   lines.add("Orphans kept", std::to_string(number(r, "orphans_kept")));
   lines.add("Media errors", std::to_string(number(r, "media_errors")));
+  lines.add("Bad memory", show_size(number(r, "bad_bytes")));
 }
 
 }  // namespace
+
+std::uint64_t number_in(const Json& report, const char* key) {
+  return report.value(key, std::uint64_t{0});
+}
+
+std::string text_in(const Json& report, const char* key) {
+  return report.value(key, std::string());
+}
+
+std::string printable(std::string text) {
+  for (char& c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7F) {
+      c = '?';
+    }
+  }
+  return text;
+}
 
 Json status_report(const RegionFacts& facts, const FilesystemStatus& status,
                    const FilesystemSpace& space) {
@@ -169,6 +177,7 @@ Json status_report(const RegionFacts& facts, const FilesystemStatus& status,
       {"relocations_refused", status.relocations_refused},
       {"orphans_kept", status.orphans_kept},
       {"media_errors", status.media_errors},
+      {"bad_bytes", status.bad_bytes},
   };
 }
 

@@ -28,6 +28,12 @@ Json status_report(const RegionFacts& facts, const FilesystemStatus& status,
 Json durable_report(const std::vector<DurableFile>& files);
 Json relocated_report(const Relocated& done);
 
+// A member of a report; 0 and "" when it is not there.
+std::uint64_t number_in(const Json& report, const char* key);
+std::string text_in(const Json& report, const char* key);
+// Names may hold anything; a terminal must not obey it.
+std::string printable(std::string text);
+
 // Lines with aligned columns, each ended by a newline.
 std::string show_status(const Json& report);
 std::string show_durable(const Json& report);

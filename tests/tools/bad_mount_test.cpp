@@ -106,6 +106,17 @@ TEST_CASE("a newer format") {
   stage.check(32, "newer");
 }
 
+TEST_CASE("an older format") {
+  const Stage stage;
+  const std::string file = stage.region + "/region";
+  const auto older = [](format::Superblock& sb) {
+    sb.version.store(format::kFormatVersion - 1);
+  };
+  patch_superblock(file, 0, older);
+  patch_superblock(file, format::kSuperblockCopyBlock, older);
+  stage.check(32, "older format");
+}
+
 TEST_CASE("a format that this version may only read is mounted read-only") {
   const Stage stage;
   const std::string file = stage.region + "/region";

@@ -126,7 +126,7 @@ TEST_CASE("shrink: a file region and its file become smaller while it is mounted
   UniqueFd open = open_file(mount / "kept", O_RDONLY);
   const Json report = run_json({"shrink", mount.root(), "32M"});
   CHECK(report["region_bytes"] == 32 * kMiB);
-  CHECK(report["bytes_moved"] == 10 * kMiB);
+  CHECK(report["bytes_moved"] == 10 * kMiB + 4096);  // "small", too
   CHECK(report["left"].empty());
   CHECK(region_bytes(mount) == 32 * kMiB);
   const bool on_device = !std::filesystem::is_regular_file(mount.region());

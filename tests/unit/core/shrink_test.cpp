@@ -209,7 +209,7 @@ TEST_CASE("evacuated ranges in the tail and across its start are no obstacle") {
   make_in_tail(rig, [&] { make_all(rig); });
   REQUIRE(rig.fs().evacuate(kTail - kMiB, 2 * kMiB, {}).ok());
   REQUIRE(rig.fs().evacuate(kTail + 4 * kMiB, kMiB, {}).ok());
-  const std::uint64_t held = kMiB;
+  const std::uint64_t held = kMiB - 2 * kBlock;  // the second copies are there
   const std::uint64_t before = free_bytes(rig);
   check_shrunk(rig, kTail);
   CHECK(rig.fs().evacuate(kTail - kMiB, kMiB, {}).ok());  // still held: the same again goes on

@@ -47,6 +47,7 @@ Superblock good() {
   s.lane_count.store(kLaneCount);
   s.lane_blocks.store(kLaneBlocks);
   s.inode_root.store(257);
+  s.inode_root_copy.store(4094);
   return s;
 }
 
@@ -105,24 +106,25 @@ TEST_CASE("names take 1 to 5 slots") {
 
 TEST_CASE("the layout lets nothing near the superblocks, the lanes or the end") {
   Superblock s = good();
+  s.region_blocks.store(8192);
   REQUIRE(well_formed(s));
   Layout layout(s);
   const std::uint64_t blocks = s.region_blocks.load();
   CHECK(layout.first() == 257);
   CHECK(layout.usable(BlockNo(257)));
-  CHECK(layout.usable({BlockNo(257), 511 - 257}));
-  CHECK_FALSE(layout.usable({BlockNo(257), 511 - 257 + 1}));
-  CHECK_FALSE(layout.usable(BlockNo(511)));
-  CHECK(layout.usable(BlockNo(512)));
-  CHECK(layout.usable({BlockNo(512), blocks - 512}));
-  CHECK_FALSE(layout.usable({BlockNo(512), blocks - 511}));
-  for (const std::uint64_t start : {0ULL, 1ULL, 256ULL, 4096ULL, ~0ULL}) {
+  CHECK(layout.usable({BlockNo(257), 4095 - 257}));
+  CHECK_FALSE(layout.usable({BlockNo(257), 4095 - 257 + 1}));
+  CHECK_FALSE(layout.usable(BlockNo(4095)));
+  CHECK(layout.usable(BlockNo(4096)));
+  CHECK(layout.usable({BlockNo(4096), blocks - 4096}));
+  CHECK_FALSE(layout.usable({BlockNo(4096), blocks - 4095}));
+  for (const std::uint64_t start : {0ULL, 1ULL, 256ULL, 8192ULL, ~0ULL}) {
     CHECK_FALSE(layout.usable(BlockNo(start)));
   }
   CHECK_FALSE(layout.usable({BlockNo(512), 0}));
   CHECK_FALSE(layout.usable({BlockNo(512), ~std::uint64_t{0}}));
-  layout.resized(5000);
-  CHECK(layout.usable(BlockNo(4096)));
+  layout.resized(9000);
+  CHECK(layout.usable(BlockNo(8192)));
 }
 
 TEST_CASE("superblocks that make no sense are told") {
@@ -142,6 +144,25 @@ TEST_CASE("superblocks that make no sense are told") {
   CHECK(bad([](auto& s) { s.kind.store(9); }));
   CHECK(bad([](auto& s) { s.state.store(0); }));
   CHECK(bad([](auto& s) { s.inode_root.store(256); }));
+  CHECK(bad([](auto& s) { s.inode_root_copy.store(256); }));
+  CHECK(bad([](auto& s) { s.inode_root_copy.store(257); }));  // the root itself
+  CHECK(bad([](auto& s) { s.inode_root_copy.store(kSuperblockCopyBlock); }));
+  CHECK(bad([](auto& s) { s.bad_runs.store(1); }));  // of 0 blocks
+  CHECK(bad([](auto& s) { s.bad_runs.store(~0U); }));
+  const auto runs = [](std::uint64_t first, std::uint64_t n, std::uint64_t second) {
+    Superblock s = good();
+    s.bad_runs.store(2);
+    s.bad[0].start.store(first);
+    s.bad[0].count.store(n);
+    s.bad[1].start.store(second);
+    s.bad[1].count.store(1);
+    return well_formed(s);
+  };
+  CHECK(runs(0, 10, 10));
+  CHECK(runs(0, 10, 4095));
+  CHECK_FALSE(runs(0, 10, 9));
+  CHECK_FALSE(runs(0, 10, 4096));
+  CHECK_FALSE(runs(0, ~0ULL, 10));
   Superblock s = good();
   CHECK(understood(s));
   s.compat.store(~0ULL);
@@ -150,6 +171,6 @@ TEST_CASE("superblocks that make no sense are told") {
   s.incompat.store(2);
   CHECK_FALSE(understood(s));
   s = good();
-  s.version.store(2);
+  s.version.store(kFormatVersion + 1);
   CHECK_FALSE(understood(s));
 }

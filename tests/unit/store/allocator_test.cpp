@@ -119,6 +119,45 @@ TEST_CASE("an aligned run is found behind many that are not") {
   CHECK(part->count < 512);
 }
 
+TEST_CASE("bad blocks are free and nobody's, until they are good") {
+  using Runs = std::vector<BlockRun>;
+  Allocator allocator;
+  allocator.set_bad({BlockNo(110), 5});
+  REQUIRE(allocator.add({BlockNo(100), 50}));
+  allocator.set_bad({BlockNo(140), 20});  // of free ones and of others
+  CHECK(allocator.runs() == Runs{{BlockNo(100), 10}, {BlockNo(115), 25}});
+  CHECK(allocator.bad_free() == Runs{{BlockNo(110), 5}, {BlockNo(140), 10}});
+  CHECK(allocator.free_blocks() == 35);
+  CHECK(allocator.free_in({BlockNo(100), 100}) == 50);
+  REQUIRE(allocator.add({BlockNo(150), 20}));  // freed by their owner
+  CHECK(allocator.bad_free() == Runs{{BlockNo(110), 5}, {BlockNo(140), 20}});
+  CHECK_FALSE(allocator.add({BlockNo(145), 1}));  // free already
+  allocator.set_good({BlockNo(112), 40});
+  CHECK(allocator.runs() == Runs{{BlockNo(100), 10}, {BlockNo(112), 40}, {BlockNo(160), 10}});
+  CHECK(allocator.bad_free() == Runs{{BlockNo(110), 2}, {BlockNo(152), 8}});
+  allocator.distrust({BlockNo(300), 5});
+  allocator.set_bad({BlockNo(303), 5});
+  REQUIRE(allocator.add({BlockNo(298), 12}));
+  CHECK(allocator.free_in({BlockNo(298), 12}) == 7);
+}
+
+TEST_CASE("a held range with bad blocks is cut off, but given to nobody") {
+  Allocator allocator;
+  constexpr BlockRun kTail{BlockNo(1000), 200};
+  REQUIRE(allocator.add({BlockNo(500), 700}));
+  allocator.set_bad({BlockNo(1010), 2});
+  REQUIRE(allocator.hold(kTail));
+  allocator.set_bad({BlockNo(1100), 3});
+  CHECK_FALSE(allocator.take_held(kTail));
+  allocator.set_good({BlockNo(1010), 2});
+  CHECK_FALSE(allocator.take_held(kTail));
+  CHECK(allocator.free_blocks() == 500);
+  REQUIRE(allocator.cut_off(kTail));
+  CHECK(allocator.bad_free().empty());
+  REQUIRE(allocator.add(kTail));
+  CHECK(allocator.free_blocks() == 700);
+}
+
 TEST_CASE("distrusted blocks never become free") {
   Allocator allocator;
   allocator.distrust({BlockNo(110), 5});

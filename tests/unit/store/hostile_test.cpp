@@ -139,7 +139,7 @@ void lie(SimRegion& region, std::uint64_t block, std::mt19937_64& rng) {
       break;
   }
   if (block == 0 || block == format::kSuperblockCopyBlock) {
-    return reseal<format::Superblock>(region, at, 30, rng);
+    return reseal<format::Superblock>(region, at, 48, rng);
   }
   if (block > 256) {
     reseal<format::Inode>(region, at + rng() % 16 * sizeof(format::Inode), 31, rng);

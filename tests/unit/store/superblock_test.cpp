@@ -108,8 +108,12 @@ TEST_CASE("faults are told apart") {
     check(EUCLEAN, SuperblockFault::kDamaged);
   }
   SECTION("a newer version") {
-    edit(region, [](Superblock& s) { s.version.store(2); });
+    edit(region, [](Superblock& s) { s.version.store(format::kFormatVersion + 1); });
     check(EOPNOTSUPP, SuperblockFault::kNewer);
+  }
+  SECTION("an older version") {
+    edit(region, [](Superblock& s) { s.version.store(format::kFormatVersion - 1); });
+    check(EOPNOTSUPP, SuperblockFault::kOlder);
   }
   SECTION("an unknown incompat feature") {
     edit(region, [](Superblock& s) { s.incompat.store(1ULL << 63U); });
@@ -120,11 +124,15 @@ TEST_CASE("faults are told apart") {
     check(EUCLEAN, SuperblockFault::kSize);
   }
   SECTION("lanes over the copy") {
-    edit(region, [](Superblock& s) { s.lane_count.store(100); });
+    edit(region, [](Superblock& s) { s.lane_count.store(300); });
     check(EUCLEAN, SuperblockFault::kDamaged);
   }
   SECTION("an inode table outside") {
     edit(region, [](Superblock& s) { s.inode_root.store(~std::uint64_t{0}); });
+    check(EUCLEAN, SuperblockFault::kDamaged);
+  }
+  SECTION("a copy of the inode table's root outside") {
+    edit(region, [](Superblock& s) { s.inode_root_copy.store(~std::uint64_t{0}); });
     check(EUCLEAN, SuperblockFault::kDamaged);
   }
 }

@@ -13,6 +13,7 @@ poison() { # REGION OFFSET
         fail "no page of $1 can be poisoned: $(cat /tmp/poison)"
 }
 
+bad_bytes() { pmemfsctl media --json $P | sed -n 's/.*"bad_bytes": *\([0-9]*\).*/\1/p'; }
 errors() { pmemfsctl status --json $P | sed -n 's/.*"media_errors": *\([0-9]*\).*/\1/p'; }
 read_of() { cat "$1" 2>&1 >/dev/null | sed 's/.*: //'; }
 alive() { kill -0 "$DAEMON" || fail "the daemon is dead"; }
@@ -44,7 +45,14 @@ alive
 umount.fuse.pmemfs $P && mount.fuse.pmemfs $F $P || fail "the file region cannot be mounted a third time"
 with_daemon
 expect "data that is lost, by the next daemon" "$(read_of $P/f30)" "Input/output error" "I/O error"
-rm $P/f30 || fail "the file cannot be removed"
+expect "bad memory that is known" "$(bad_bytes)" 4096
+pmemfsctl media $P | grep -q "/f30 at 0" || fail "nobody owns it: $(pmemfsctl media $P)"
+echo "content 30, again" >/tmp/again
+dd if=/tmp/again of=$P/f30 conv=notrunc 2>/tmp/dd || fail "it cannot be overwritten: $(cat /tmp/dd)"
+sync
+echo 3 >/proc/sys/vm/drop_caches
+expect "data that was overwritten" "$(cat $P/f30)" "content 30, again"
+pmemfsctl scrub $P >/tmp/scrub 2>&1 || fail "a scrub finds fault with it: $(cat /tmp/scrub)"
 alive
 umount.fuse.pmemfs $P || fail "it cannot be unmounted"
 
@@ -72,7 +80,10 @@ alive
 expect "pages lost" "$(errors)" 1
 echo more >$P/new || fail "nothing can be written any more"
 umount.fuse.pmemfs $P && mount.fuse.pmemfs $R $P || fail "the directory region cannot be mounted a third time"
-expect "pages lost, found by the scan of the mount" "$(errors)" 1
+expect "pages met again by the mount, which knows them" "$(errors)" 0
+expect "bad memory that it knows" "$(bad_bytes)" 4096
+pmemfsctl scrub $P >/tmp/scrub 2>&1 && fail "a scrub finds no fault with lost inodes"
+expect "inodes that it cannot read" "$(grep -c "inode cannot be read" /tmp/scrub)" 16
 expect "what was written then" "$(cat $P/new)" more
 expect "backing files left" "$(find $R/data -type f -name '*.*' | wc -l)" 61
 umount.fuse.pmemfs $P || fail "it cannot be unmounted"
