@@ -27,6 +27,7 @@ enum class Problem : std::uint8_t {
   kLaneContent,     // a whole lane makes no sense; the journal was not replayed
   kMediaLost,       // a structure that the memory no longer gives
   kIndexBlock,      // of the inode table
+  kIndexCopy,       // its root is not the same in its two places
   kIndexPointer,
   kInodeDamaged,  // checksum or own number
   kInodeMode,

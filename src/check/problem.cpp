@@ -15,6 +15,7 @@ std::string_view to_string(Problem problem) {
       "journal content",
       "media lost",
       "index block",
+      "index copy",
       "index pointer",
       "inode damaged",
       "inode mode",

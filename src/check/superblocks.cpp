@@ -67,6 +67,7 @@ Status say_why(SuperblockFault fault, int code, Findings& out) {
     case SuperblockFault::kNone:
     case SuperblockFault::kNotPmemfs:
     case SuperblockFault::kNewer:
+    case SuperblockFault::kOlder:
       break;
   }
   return Error(code);

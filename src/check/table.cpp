@@ -1,5 +1,6 @@
 // Index blocks and chunks of the inode table.
 #include <algorithm>
+#include <cstring>
 
 #include "check/pass.hpp"
 #include "check/table_search.hpp"
@@ -20,13 +21,15 @@ struct Place {
 
 class Table {
  public:
-  explicit Table(Pass& p) : p_(p) {}
+  explicit Table(Pass& p)
+      : p_(p), root_(p.superblock.inode_root.load()), copy_(p.superblock.inode_root_copy.load()) {}
 
   void run() {
-    const BlockNo root(p_.superblock.inode_root.load());
-    p_.claim({root, 1});
-    p_.index_blocks.push_back(root);
-    places_.push_back({root, format::kIndexLevels - 1, 0});
+    for (const BlockNo place : {root_, copy_}) {
+      p_.claim({place, 1});
+      p_.index_blocks.push_back(place);
+    }
+    places_.push_back({root_, format::kIndexLevels - 1, 0});
     while (!places_.empty()) {
       const Place place = places_.back();
       places_.pop_back();
@@ -60,9 +63,8 @@ class Table {
     const ByteOff at = format::byte_off(place.block);
     const auto mark = p_.out.mark();
     auto index = p_.load<IndexBlock>(at);
-    bool changed = false;
-    if (index.magic.load() != format::kIndexMagic || index.level.load() != place.level ||
-        !format::valid(index)) {
+    bool changed = place.block == root_ && choose_root(index);
+    if (!whole(index, place.level)) {
       const bool lost = p_.is_lost<IndexBlock>(at);
       p_.out.add(lost ? Problem::kMediaLost : Problem::kIndexBlock, InodeNo(), place.block,
                  "index block {} of inodes from {} on {}", place.block.value, place.first,
@@ -91,9 +93,53 @@ class Table {
       changed = true;
     }
     if (changed && p_.repairing()) {
-      format::seal(index);
-      p_.fixer->write(at, &index, sizeof(index));
+      write(place.block, index);
       p_.settle(mark);
+    }
+  }
+
+  static bool whole(const IndexBlock& index, std::uint32_t level) {
+    return index.magic.load() == format::kIndexMagic && index.level.load() == level &&
+           format::valid(index);
+  }
+
+  // Of the root and its copy, the one with the larger `update` of those that are whole. True: the
+  // other one is another, and is to be written where it can be.
+  bool choose_root(IndexBlock& index) {
+    const auto second = p_.load<IndexBlock>(format::byte_off(copy_));
+    const bool first_whole = is_whole_root(root_, index);
+    const bool second_whole = is_whole_root(copy_, second);
+    if (first_whole && second_whole && std::memcmp(&index, &second, sizeof(index)) == 0) {
+      return false;
+    }
+    if (!first_whole && !second_whole) {
+      return false;
+    }
+    const bool copy_serves =
+        second_whole && (!first_whole || second.update.load() > index.update.load());
+    const BlockNo other = copy_serves ? root_ : copy_;
+    const bool lost = p_.is_lost<IndexBlock>(format::byte_off(other));
+    p_.out.add(lost ? Problem::kMediaLost : Problem::kIndexCopy, InodeNo(), other,
+               "the root of the inode table in block {} {}; that in block {} serves", other.value,
+               lost ? "cannot be read" : "is damaged", (copy_serves ? copy_ : root_).value);
+    if (copy_serves) {
+      index = second;
+    }
+    return !lost;
+  }
+
+  [[nodiscard]] bool is_whole_root(BlockNo place, const IndexBlock& index) const {
+    return whole(index, format::kIndexLevels - 1) &&
+           !p_.is_lost<IndexBlock>(format::byte_off(place));
+  }
+
+  void write(BlockNo block, IndexBlock& index) {
+    index.update.store(block == root_ ? index.update.load() + 1 : 0);
+    format::seal(index);
+    for (const BlockNo place : {block, block == root_ ? copy_ : BlockNo()}) {
+      if (place && !p_.is_lost<IndexBlock>(format::byte_off(place))) {
+        p_.fixer->write(format::byte_off(place), &index, sizeof(index));
+      }
     }
   }
 
@@ -140,6 +186,8 @@ class Table {
   }
 
   Pass& p_;
+  BlockNo root_;
+  BlockNo copy_;
   std::vector<Place> places_;
 };
 
