@@ -9,6 +9,7 @@
 #include "check/extents.hpp"
 #include "check/pass.hpp"
 #include "check/recover.hpp"
+#include "check/structures.hpp"
 #include "format/checks.hpp"
 #include "store/inode_table.hpp"
 #include "store/store.hpp"
@@ -333,6 +334,7 @@ void look_at_inodes(Pass& p) {
   p.durable_bytes = 0;
   reset_claims(p);
   if (contested) {
+    find_structures(p);
     check_in_order_of_rights(p);
   } else {
     check_in_order_of_table(p);

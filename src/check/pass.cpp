@@ -38,6 +38,14 @@ bool Pass::claim(BlockRun run) {
   return true;
 }
 
+bool Pass::claim_data(BlockRun run) {
+  if (structures && (wasted > kPatience * words(layout.blocks()) || structures->any(run))) {
+    wasted += words(run.count);
+    return false;
+  }
+  return claim(run);
+}
+
 void Pass::settle(Findings::Mark mark) {
   if (fixer != nullptr && fixer->commit()) {
     out.repaired_since(mark);

@@ -335,6 +335,26 @@ TEST_CASE("of two owners the durable one keeps the block, then the older") {
   expect(Data::kExtents, share("/durable", "/holes"), {"block shared"}, {"/holes"});
 }
 
+// The file is older than the directory and the chain, and is durable at last.
+TEST_CASE("what names its owner is kept from a file whose data is said to lie there") {
+  for (const char* path : {"/a", "/durable"}) {
+    for (const Kind kind : {Kind::kDirHeader, Kind::kExtentBlock, Kind::kBlobBlock}) {
+      expect(Data::kExtents,
+             [&](CheckRig& rig, Image image) {
+               const std::string owner = kind == Kind::kDirHeader     ? "/many"
+                                         : kind == Kind::kExtentBlock ? "/holes"
+                                                                      : "/xattrs";
+               const std::uint64_t at = place(rig, image, kind, owner);
+               edit(rig, image, path,
+                    [&](auto& i) { i.extents[0].physical.store(at / format::kBlockSize); });
+             },
+             path == std::string("/durable") ? Words{"block shared", "durable data"}
+                                             : Words{"block shared"},
+             {path, "/dir/second"});
+    }
+  }
+}
+
 // --- Extended attributes and targets -------------------------------------------------------------
 
 TEST_CASE("extended attributes") {
