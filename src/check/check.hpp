@@ -131,7 +131,8 @@ struct Report {
 // directories that name their owner, then durable files, then the older generation.
 //
 // Errors: EINVAL: not a pmemfs region; EOPNOTSUPP: a newer format; EINTR: `watch` ended it; EROFS:
-// repair of a read-only region; ENOMEM. One caller, and no mount, at a time.
+// repair of a read-only region, or one with features that allow reading only is not read-only;
+// ENOMEM. One caller, and no mount, at a time.
 Result<Report> check(Region& region, BackingDir* backing, const Options& options);
 
 }  // namespace pmemfs::check

@@ -52,10 +52,9 @@ void Pass::settle(Findings::Mark mark) {
   }
 }
 
-void Pass::progress(Phase phase, std::uint64_t done, std::uint64_t total) const {
-  if (options.watch && !options.watch(phase, done, total)) {
-    throw Stopped{};
-  }
+bool Pass::progress(Phase phase, std::uint64_t done, std::uint64_t total) {
+  stopped = stopped || (options.watch && !options.watch(phase, done, total));
+  return !stopped;
 }
 
 Node* Pass::node(std::uint64_t ino) {

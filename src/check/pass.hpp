@@ -59,9 +59,6 @@ struct Unknown {
 
 enum class Target : std::uint8_t { kUsed, kFree, kDamaged, kUnknown };
 
-// Thrown when `watch` says so; check() makes EINTR of it.
-struct Stopped {};
-
 struct Pass {
   Pass(Region& r, const format::Superblock& s, BackingDir* b, const Options& o, Findings& f,
        Fixer* x)
@@ -102,7 +99,8 @@ struct Pass {
   bool claim_data(BlockRun run);
   // What was found since `mark` is repaired by what was written to the fixer, if that holds.
   void settle(Findings::Mark mark);
-  void progress(Phase phase, std::uint64_t done, std::uint64_t total) const;
+  // False: the check is to end, and `stopped` from now on.
+  bool progress(Phase phase, std::uint64_t done, std::uint64_t total);
 
   [[nodiscard]] Node* node(std::uint64_t ino);
   // Where the slot of an inode lies; nullopt: it has no chunk.
@@ -117,7 +115,8 @@ struct Pass {
   BackingDir* backing;
   const Options& options;
   Findings& out;
-  Fixer* fixer;  // null: reading only
+  Fixer* fixer;          // null: reading only
+  bool stopped = false;  // what was found is not all
   Counts counts;
 
   store::UsedMap used;
