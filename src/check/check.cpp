@@ -17,13 +17,18 @@ using format::Superblock;
 // A repair that needs more has met something that this program does not understand.
 constexpr int kMostPasses = 10;
 
-void run(Pass& p) {
-  check_table(p);
-  check_inodes(p);
-  check_directories(p);
-  check_tree(p);
-  check_space(p);
-  check_host_files(p);
+// False: it was stopped.
+bool run(Pass& p) {
+  using Part = void (*)(Pass&);
+  constexpr Part kParts[] = {check_table, check_inodes, check_directories,
+                             check_tree,  check_space,  check_host_files};
+  for (const Part part : kParts) {
+    part(p);
+    if (p.stopped) {
+      return false;
+    }
+  }
+  return true;
 }
 
 void name_paths(Pass& p) {
@@ -50,9 +55,9 @@ void add_notes(const Counts& counts, Report& report) {
   }
 }
 
-// Passes until one changes nothing.
-void check_all(Region& region, BackingDir* backing, const Options& options, Superblock s,
-               bool doubted, Findings& out, Report& report) {
+// Passes until one changes nothing. EINTR.
+Status check_all(Region& region, BackingDir* backing, const Options& options, Superblock s,
+                 bool doubted, Findings& out, Report& report) {
   std::optional<Fixer> fixer;
   if (options.repair) {
     fixer.emplace(region, s);
@@ -62,22 +67,25 @@ void check_all(Region& region, BackingDir* backing, const Options& options, Supe
     Pass p(region, fixer ? fixer->superblock() : s, backing, options, out,
            fixer ? &*fixer : nullptr);
     p.table_doubted = doubted;
-    run(p);
+    if (!run(p)) {
+      return Error(EINTR);
+    }
     doubted = p.table_doubted;
     name_paths(p);
     report.counts = p.counts;
     if (!fixer) {
-      return;
+      return {};
     }
     if (fixer->commits() == before) {
       if (!name_adrift(p)) {
-        return;
+        return {};
       }
       const auto now = store::read_superblock(region, nullptr, nullptr);
       fixer.emplace(region, now ? *now : s);
     }
     out.keep_repaired();
   }
+  return {};
 }
 
 }  // namespace
@@ -90,10 +98,13 @@ Result<Report> check(Region& region, BackingDir* backing, const Options& options
   Findings out(options.most_findings);
   PMEMFS_TRY(const std::optional<Superblock> s,
              check_superblocks(region, options.repair, out, report));
+  if (s && !region.read_only() && (s->ro_compat.load() & ~format::kKnownRoCompat) != 0) {
+    return Error(EROFS);
+  }
   if (s) {
     const auto mark = out.mark();
     PMEMFS_CHECK(check_lanes(region, *s, options.repair, out, report));
-    check_all(region, backing, options, *s, out.since(mark), out, report);
+    PMEMFS_CHECK(check_all(region, backing, options, *s, out.since(mark), out, report));
     add_notes(report.counts, report);
     report.complete = true;
   }
@@ -101,8 +112,6 @@ Result<Report> check(Region& region, BackingDir* backing, const Options& options
   report.repaired = out.repaired();
   report.findings = std::move(out.kept());
   return report;
-} catch (const Stopped&) {
-  return Error(EINTR);
 } catch (const std::bad_alloc&) {
   return Error(ENOMEM);
 }

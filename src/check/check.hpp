@@ -128,11 +128,12 @@ struct Report {
 //
 // Repair never deletes or cuts a host file, never enlarges the durable promise of a file and never
 // takes its flag. Every step of it is atomic, and what a step leaves can be repaired. Who owns a
-// block that two claim: the structures of the inode table, then durable files, then the older
-// generation.
+// block that two claim: the structures of the inode table, then extent blocks, blobs and
+// directories that name their owner, then durable files, then the older generation.
 //
 // Errors: EINVAL: not a pmemfs region; EOPNOTSUPP: a newer format; EINTR: `watch` ended it; EROFS:
-// repair of a read-only region; ENOMEM. One caller, and no mount, at a time.
+// repair of a read-only region, or one with features that allow reading only is not read-only;
+// ENOMEM. One caller, and no mount, at a time.
 Result<Report> check(Region& region, BackingDir* backing, const Options& options);
 
 }  // namespace pmemfs::check

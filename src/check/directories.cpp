@@ -260,7 +260,9 @@ void check_directories(Pass& p) {
     if (!S_ISDIR(node.mode)) {
       continue;
     }
-    p.progress(Phase::kDirectories, done++, p.counts.directories);
+    if (!p.progress(Phase::kDirectories, done++, p.counts.directories)) {
+      return;
+    }
     if (const auto slot = p.slot(node.ino)) {
       DirectoryCheck(p, *slot, p.load<Inode>(*slot)).run();
     }

@@ -193,7 +193,8 @@ class Reader {
   }
 
   bool claim(const Piece& piece) {
-    if (p_.claim({piece.physical, piece.count})) {
+    const BlockRun run{piece.physical, piece.count};
+    if (S_ISDIR(inode_.mode.load()) ? p_.claim(run) : p_.claim_data(run)) {
       return true;
     }
     say(Problem::kBlockShared, piece.physical,

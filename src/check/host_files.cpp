@@ -28,8 +28,8 @@ class HostFiles {
     check_owner();
     std::size_t done = 0;
     for (const Node& node : p_.nodes) {
-      if (done++ % kStride == 0) {
-        p_.progress(Phase::kHostFiles, done, p_.nodes.size());
+      if (done++ % kStride == 0 && !p_.progress(Phase::kHostFiles, done, p_.nodes.size())) {
+        return;
       }
       const auto slot = p_.slot(node.ino);
       if (S_ISREG(node.mode) && slot) {

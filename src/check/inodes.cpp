@@ -9,6 +9,7 @@
 #include "check/extents.hpp"
 #include "check/pass.hpp"
 #include "check/recover.hpp"
+#include "check/structures.hpp"
 #include "format/checks.hpp"
 #include "store/inode_table.hpp"
 #include "store/store.hpp"
@@ -276,7 +277,9 @@ void check_slot(Pass& p, std::uint64_t ino, ByteOff slot) {
 void check_in_order_of_table(Pass& p) {
   std::size_t done = 0;
   for (const Chunk& chunk : p.chunks) {
-    p.progress(Phase::kInodes, done++, p.chunks.size());
+    if (!p.progress(Phase::kInodes, done++, p.chunks.size())) {
+      return;
+    }
     for (std::uint64_t i = chunk.first == 0 ? 1 : 0; i < format::kInodesPerChunk; ++i) {
       check_slot(p, chunk.first + i, format::byte_off(chunk.block, i * sizeof(Inode)));
     }
@@ -299,8 +302,8 @@ void check_in_order_of_rights(Pass& p) {
   std::sort(order.begin(), order.end());
   std::size_t done = 0;
   for (const auto& [common, generation, ino] : order) {
-    if (done++ % format::kInodesPerChunk == 0) {
-      p.progress(Phase::kInodes, done, order.size());
+    if (done++ % format::kInodesPerChunk == 0 && !p.progress(Phase::kInodes, done, order.size())) {
+      return;
     }
     if (const auto slot = p.slot(ino)) {
       check_slot(p, ino, *slot);
@@ -320,6 +323,9 @@ void look_at_inodes(Pass& p) {
   Fixer* const fixer = std::exchange(p.fixer, nullptr);
   check_in_order_of_table(p);
   p.fixer = fixer;
+  if (p.stopped) {
+    return;
+  }
   if (!p.shared && (!p.repairing() || !p.out.since(mark))) {
     return;
   }
@@ -333,6 +339,7 @@ void look_at_inodes(Pass& p) {
   p.durable_bytes = 0;
   reset_claims(p);
   if (contested) {
+    find_structures(p);
     check_in_order_of_rights(p);
   } else {
     check_in_order_of_table(p);
@@ -343,6 +350,9 @@ void look_at_inodes(Pass& p) {
 
 void check_inodes(Pass& p) {
   look_at_inodes(p);
+  if (p.stopped) {
+    return;
+  }
   const Node* root = p.node(kRootInode.value);
   if (root == nullptr || !S_ISDIR(root->mode)) {
     p.out.add(Problem::kRoot, kRootInode, BlockNo(), "there is no root directory");

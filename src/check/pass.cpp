@@ -38,16 +38,23 @@ bool Pass::claim(BlockRun run) {
   return true;
 }
 
+bool Pass::claim_data(BlockRun run) {
+  if (structures && (wasted > kPatience * words(layout.blocks()) || structures->any(run))) {
+    wasted += words(run.count);
+    return false;
+  }
+  return claim(run);
+}
+
 void Pass::settle(Findings::Mark mark) {
   if (fixer != nullptr && fixer->commit()) {
     out.repaired_since(mark);
   }
 }
 
-void Pass::progress(Phase phase, std::uint64_t done, std::uint64_t total) const {
-  if (options.watch && !options.watch(phase, done, total)) {
-    throw Stopped{};
-  }
+bool Pass::progress(Phase phase, std::uint64_t done, std::uint64_t total) {
+  stopped = stopped || (options.watch && !options.watch(phase, done, total));
+  return !stopped;
 }
 
 Node* Pass::node(std::uint64_t ino) {

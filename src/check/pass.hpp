@@ -59,9 +59,6 @@ struct Unknown {
 
 enum class Target : std::uint8_t { kUsed, kFree, kDamaged, kUnknown };
 
-// Thrown when `watch` says so; check() makes EINTR of it.
-struct Stopped {};
-
 struct Pass {
   Pass(Region& r, const format::Superblock& s, BackingDir* b, const Options& o, Findings& f,
        Fixer* x)
@@ -98,9 +95,12 @@ struct Pass {
 
   // Takes the run for its owner. False: a block of it is somebody's, and nothing was taken.
   bool claim(BlockRun run);
+  // The same for data of files, which cannot lie where a structure is.
+  bool claim_data(BlockRun run);
   // What was found since `mark` is repaired by what was written to the fixer, if that holds.
   void settle(Findings::Mark mark);
-  void progress(Phase phase, std::uint64_t done, std::uint64_t total) const;
+  // False: the check is to end, and `stopped` from now on.
+  bool progress(Phase phase, std::uint64_t done, std::uint64_t total);
 
   [[nodiscard]] Node* node(std::uint64_t ino);
   // Where the slot of an inode lies; nullopt: it has no chunk.
@@ -115,7 +115,8 @@ struct Pass {
   BackingDir* backing;
   const Options& options;
   Findings& out;
-  Fixer* fixer;  // null: reading only
+  Fixer* fixer;          // null: reading only
+  bool stopped = false;  // what was found is not all
   Counts counts;
 
   store::UsedMap used;
@@ -123,6 +124,8 @@ struct Pass {
   std::vector<Chunk> leaves;  // the lowest of them, with the first inode of each
   // What a search of the whole region found of the inode table, for each level of its index.
   mutable std::array<std::optional<std::vector<Chunk>>, format::kIndexLevels> candidates;
+  // Where a block has two owners: those that say themselves whose they are.
+  std::optional<store::UsedMap> structures;
   bool shared = false;           // some block has two owners
   std::uint64_t wasted = 0;      // words of the map that were looked at in vain
   std::vector<Chunk> chunks;     // ascending

@@ -111,7 +111,9 @@ void check_feature(Pass& p, const Superblock& s) {
 }  // namespace
 
 void check_space(Pass& p) {
-  p.progress(Phase::kSpace, 0, 1);
+  if (!p.progress(Phase::kSpace, 0, 1)) {
+    return;
+  }
   const Superblock s = p.repairing() ? p.fixer->superblock() : p.superblock;
   check_snapshot(p, s);
   check_generations(p, s);

@@ -102,7 +102,7 @@ Result<std::optional<Superblock>> check_superblocks(Region& region, bool repair,
     }
   }
   report.was_clean = s.state.load() == static_cast<std::uint32_t>(format::RegionState::kClean);
-  if (out.since(mark) && repair) {
+  if (out.since(mark) && repair && (s.ro_compat.load() & ~format::kKnownRoCompat) == 0) {
     // A snapshot counts only while the superblock is the one that was written with it.
     s.snapshot.store(0);
     s.snapshot_blocks.store(0);

@@ -29,8 +29,8 @@ class Tree {
     }
     std::size_t done = 0;
     for (Node& node : p_.nodes) {
-      if (done++ % kStride == 0) {
-        p_.progress(Phase::kLinks, done, p_.nodes.size());
+      if (done++ % kStride == 0 && !p_.progress(Phase::kLinks, done, p_.nodes.size())) {
+        return;
       }
       judge(node);
     }

@@ -62,11 +62,12 @@ class Progress {
 };
 
 // The host files of a directory region; null on others.
-std::unique_ptr<backing::HostDir> open_host(const region::RegionHandle& handle, bool read_only) {
+// Repair leaves them alone, too.
+std::unique_ptr<backing::HostDir> open_host(const region::RegionHandle& handle) {
   if (handle.kind() != region::HostKind::kDirectory) {
     return nullptr;
   }
-  auto host = backing::HostDir::open_at(handle.data_fd(), read_only, true);
+  auto host = backing::HostDir::open_at(handle.data_fd(), true, true);
   if (!host) {
     fail(kOperational, "{}/{}: {}; restore the region from a copy", handle.path(),
          region::kDataName,
@@ -90,7 +91,7 @@ std::optional<format::Superblock> superblock_of(const region::RegionHandle& hand
 check::Report run_check(const FsckOptions& options, const region::RegionHandle& handle,
                         Region& region) {
   const bool repair = options.mode == Mode::kRepair;
-  const auto host = open_host(handle, !repair);
+  const auto host = open_host(handle);
   Progress progress(options);
   check::Options how;
   how.repair = repair;
@@ -105,6 +106,10 @@ check::Report run_check(const FsckOptions& options, const region::RegionHandle& 
   if (report.code() == EINTR) {
     fail(kCanceled, "{}: interrupted{}", options.path,
          repair ? "; what was repaired stays so, and the same command goes on" : "");
+  }
+  if (report.code() == EROFS) {
+    fail(kOperational, "{}: has features that this version ({}) may only read; use a newer pmemfs",
+         options.path, PMEMFS_VERSION);
   }
   if (!report) {
     fail(kOperational, "{}", media_failure(options.path, report.code()));

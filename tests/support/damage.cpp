@@ -83,6 +83,7 @@ class Survey {
     const auto s = newest_superblock(image_);
     if (s) {
       lanes(*s);
+      add(Kind::kIndexBlock, s->inode_root_copy.load() * kBlockSize, 0);
       index(s->inode_root.load(), kIndexLevels - 1, 0);
       snapshot(*s);
     }

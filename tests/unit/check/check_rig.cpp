@@ -167,7 +167,7 @@ Tree tree_of(Filesystem& fs) {
 
 CheckRig::CheckRig(Data data, const Hook& on_fence) : data_(data) {
   base::log::init_callback([](base::log::Level, const std::string&) {});  // damage is the point
-  region_ = std::make_unique<SimRegion>(32ULL << 20U);
+  region_ = std::make_unique<SimRegion>(format::kMinRegionSize);
   host_ = data == Data::kBacking ? std::make_unique<SimBackingDir>() : nullptr;
   store::FormatOptions format;
   format.kind = data == Data::kBacking ? format::RegionKind::kDirectory : format::RegionKind::kFile;

@@ -187,7 +187,11 @@ TEST_CASE("damaged index blocks are found again by what they lead to") {
       CAPTURE(level, inside);
       CheckRig rig(Data::kExtents);
       rig.damage([&](Image image) {
-        flip(image, test::structures_of(image, Kind::kIndexBlock)[level].at + inside);
+        const auto blocks = test::structures_of(image, Kind::kIndexBlock);  // the root's copy first
+        flip(image, blocks[level + 1].at + inside);
+        if (level == 0) {
+          flip(image, blocks[0].at + inside);
+        }
       });
       const auto found = rig.check();
       CHECK(test::problems(found).count("index block") == 1);
@@ -198,6 +202,25 @@ TEST_CASE("damaged index blocks are found again by what they lead to") {
       CHECK(rig.check().clean());
       CHECK(rig.look() == rig.tree());
     }
+  }
+}
+
+TEST_CASE("either place of the index's root serves") {
+  for (const std::size_t place : {0U, 1U}) {
+    expect(Data::kExtents,
+           [&](CheckRig&, Image image) {
+             flip(image, test::structures_of(image, Kind::kIndexBlock)[place].at + 64);
+           },
+           {"index copy"});
+    expect(Data::kExtents,
+           [&](CheckRig&, Image image) {  // an older one
+             const auto root = test::structures_of(image, Kind::kIndexBlock)[place];
+             alter<format::IndexBlock>(image, root, [](auto& b) {
+               b.update.store(b.update.load() - 1);
+               b.child[0].store(0);
+             });
+           },
+           {"index copy"});
   }
 }
 
@@ -333,6 +356,26 @@ TEST_CASE("of two owners the durable one keeps the block, then the older") {
   expect(Data::kExtents, share("/xattrs", "/a"), {"block shared"},
          {"/xattrs", "/a", "/dir/second"});
   expect(Data::kExtents, share("/durable", "/holes"), {"block shared"}, {"/holes"});
+}
+
+// The file is older than the directory and the chain, and is durable at last.
+TEST_CASE("what names its owner is kept from a file whose data is said to lie there") {
+  for (const char* path : {"/a", "/durable"}) {
+    for (const Kind kind : {Kind::kDirHeader, Kind::kExtentBlock, Kind::kBlobBlock}) {
+      expect(Data::kExtents,
+             [&](CheckRig& rig, Image image) {
+               const std::string owner = kind == Kind::kDirHeader     ? "/many"
+                                         : kind == Kind::kExtentBlock ? "/holes"
+                                                                      : "/xattrs";
+               const std::uint64_t at = place(rig, image, kind, owner);
+               edit(rig, image, path,
+                    [&](auto& i) { i.extents[0].physical.store(at / format::kBlockSize); });
+             },
+             path == std::string("/durable") ? Words{"block shared", "durable data"}
+                                             : Words{"block shared"},
+             {path, "/dir/second"});
+    }
+  }
 }
 
 // --- Extended attributes and targets -------------------------------------------------------------

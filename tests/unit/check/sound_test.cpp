@@ -62,6 +62,24 @@ TEST_CASE("what is no region, and what may not be written") {
   CHECK(check::check(rig.region(), nullptr, repair).code() == EROFS);
 }
 
+TEST_CASE("features that allow reading only allow no more") {
+  CheckRig rig(Data::kExtents);
+  rig.damage([](std::span<std::byte> image) {
+    test::alter_superblocks(image, [](format::Superblock& s) { s.ro_compat.store(1); });
+    image[60] ^= std::byte{1};
+  });
+  const std::vector<std::byte> before(rig.region().data(),
+                                      rig.region().data() + rig.region().size());
+  for (const bool repair : {false, true}) {
+    check::Options options;
+    options.repair = repair;
+    CHECK(check::check(rig.region(), nullptr, options).code() == EROFS);
+  }
+  CHECK(std::memcmp(before.data(), rig.region().data(), before.size()) == 0);
+  rig.region().set_read_only(true);
+  CHECK(check::check(rig.region(), nullptr, {}).ok());
+}
+
 TEST_CASE("it can be ended") {
   CheckRig rig(Data::kBacking);
   for (const auto phase : {check::Phase::kInodes, check::Phase::kDirectories, check::Phase::kLinks,

@@ -32,6 +32,12 @@ Bytes bytes_of(const Region& region) {
   return {region.data(), region.data() + region.size()};
 }
 
+// Not compared in a CHECK: its text would have every byte.
+bool is_as(const Region& region, const Bytes& before) {
+  return region.size() == before.size() &&
+         std::memcmp(region.data(), before.data(), before.size()) == 0;
+}
+
 void harm(CheckRig& rig) {
   rig.damage([&](std::span<std::byte> image) {
     image[find_structure(image, Kind::kInode, rig.ino("/dir")).at + 40] ^= std::byte{1};
@@ -71,11 +77,11 @@ TEST_CASE("a repair is undone to the byte") {
   CHECK((*undo)->saved() > 3);
   undo = Error(EIO);
   CHECK(rig.check().clean());
-  REQUIRE(bytes_of(rig.region()) != before);
+  REQUIRE_FALSE(is_as(rig.region(), before));
   REQUIRE(undone(rig.region(), path) == 0);
-  CHECK(bytes_of(rig.region()) == before);
+  CHECK(is_as(rig.region(), before));
   CHECK(undone(rig.region(), path) == 0);  // twice is as once
-  CHECK(bytes_of(rig.region()) == before);
+  CHECK(is_as(rig.region(), before));
 }
 
 TEST_CASE("an undo file of another region, of an earlier time, or damaged is refused") {
@@ -90,19 +96,19 @@ TEST_CASE("an undo file of another region, of an earlier time, or damaged is ref
     REQUIRE((*undo)->finish().ok());
   }
   SECTION("another region") {
-    test::SimRegion other(32ULL << 20U);
+    test::SimRegion other(format::kMinRegionSize);
     store::FormatOptions format;
     format.uuid.fill(9);
     REQUIRE(store::Store::format(other, format).ok());
     const Bytes before = bytes_of(other);
     CHECK(undone(other, path, UndoFault::kForeign) == EINVAL);
-    CHECK(bytes_of(other) == before);
+    CHECK(is_as(other, before));
   }
   SECTION("mounted since") {
     (void)rig.look();
     const Bytes before = bytes_of(rig.region());
     CHECK(undone(rig.region(), path, UndoFault::kUsed) == EINVAL);
-    CHECK(bytes_of(rig.region()) == before);
+    CHECK(is_as(rig.region(), before));
   }
   SECTION("damaged") {
     const base::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
@@ -142,7 +148,7 @@ TEST_CASE("a repair that was cut is undone as far as it came") {
   for (std::size_t i = 0; i < cuts.size(); ++i) {
     CAPTURE(i);
     REQUIRE(undone(*cuts[i].region, cuts[i].file) == 0);
-    CHECK(bytes_of(*cuts[i].region) == before);
+    CHECK(is_as(*cuts[i].region, before));
   }
   // It was mounted after the power came back: too late.
   rig.take(std::move(cuts.back().region));
@@ -173,5 +179,5 @@ TEST_CASE("where the undo file has no room, nothing is changed any more") {
   CHECK(report.stays_damaged());
   CHECK(report.repaired == 0);
   CHECK((*undo)->finish().code() == EFBIG);
-  CHECK(bytes_of(rig.region()) == before);
+  CHECK(is_as(rig.region(), before));
 }
