@@ -214,11 +214,10 @@ TEST_CASE("either place of the index's root serves") {
            {"index copy"});
     expect(Data::kExtents,
            [&](CheckRig&, Image image) {  // an older one
-             const auto root = test::structures_of(image, Kind::kIndexBlock)[place];
-             alter<format::IndexBlock>(image, root, [](auto& b) {
-               b.update.store(b.update.load() - 1);
-               b.child[0].store(0);
-             });
+             const auto roots = test::structures_of(image, Kind::kIndexBlock);
+             alter<format::IndexBlock>(image, roots[place], [](auto& b) { b.child[0].store(0); });
+             alter<format::IndexBlock>(image, roots[1 - place],
+                                       [](auto& b) { b.update.store(b.update.load() + 1); });
            },
            {"index copy"});
   }
