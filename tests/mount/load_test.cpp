@@ -249,6 +249,11 @@ TEST_CASE("load: a daemon that stands still lets its clients wait, and then go o
 }
 
 TEST_CASE("load: a daemon with few descriptors says so, loses nothing, and recovers") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  // It looks at memory through a pipe, and takes one that it cannot make for an object that is
+  // none.
+  PMEMFS_SKIP("needs a build without a sanitizer that wants descriptors of its own");
+#endif
   constexpr std::size_t kOpened = 200;
   need_kind(Kind::kDirectory);  // on a file region an open file costs no descriptor
   Mount mount(MountSpec{Kind::kDirectory});

@@ -128,6 +128,12 @@ class RandomCuts(unittest.TestCase):
         self.assertEqual(boot_all(3, lambda number: cuts.boot(boot, number)).word, "pass")
         self.assertEqual(heard, [("0,0", 0, False), ("0,2", 0, False), ("0,2", 1, True)])
         self.assertIn("2 half done", cuts.summary())
+        self.assertIn("2 power cuts", cuts.summary())
+
+    def test_cuts_that_did_not_come_are_not_counted(self):
+        cuts = Cuts(1, 5, 7)
+        self.assertEqual(boot_all(6, lambda number: cuts.boot(lambda *_: (Outcome("fail", "lost"), b""), number)).word, "fail")
+        self.assertIn("0 power cuts", cuts.summary())
 
 
 class Scripts(unittest.TestCase):

@@ -62,7 +62,7 @@ class Cuts:
         self.log = Log(workers)
         self.dice = random.Random(seed)
         self.found = {"not done": 0, "half done": 0, "done": 0, "wrong": 0}
-        self.in_mount = 0
+        self.cut = self.in_mount = 0
 
     def boot(self, boot, number):
         """`boot(environment, moment)` boots the machine and returns outcome and console."""
@@ -78,13 +78,15 @@ class Cuts:
         self.log.take(console)
         for _, state in FOUND.findall(console.decode(errors="replace").replace("\r", "")):
             self.found[state] += 1
-        self.in_mount += moment.in_mount if moment else 0
+        if outcome.word == "power-cut":
+            self.cut += 1
+            self.in_mount += moment.in_mount
         return outcome
 
     def summary(self):
         found = ", ".join(f"{count} {state}" for state, count in self.found.items())
         return (
-            f"{self.times} power cuts, {self.in_mount} of them while it was mounted; {self.log.total} operations; "
+            f"{self.cut} power cuts, {self.in_mount} of them while it was mounted; {self.log.total} operations; "
             f"of those under way: {found}; seed {self.seed}"
         )
 

@@ -41,8 +41,8 @@ class Machine:
 
     def command(self, environment, megabytes):
         """The guest's /init finds `environment` among its variables: the kernel hands over words that it does not know."""
-        # On a busy machine the timer may tick too late for the kernel's check that it ticks at all, which then panics.
         words = " ".join(f"{name}={value}" for name, value in environment.items())
+        # no_timer_check: on a busy machine a tick may come too late for the kernel, which takes that for a broken timer.
         return [
             program("qemu-system-x86_64"), "-M", "pc,nvdimm=on,accel=tcg", "-cpu", CPU, "-smp", str(self.cpus), "-m", "1G,slots=2,maxmem=4G",
             "-object", f"memory-backend-file,id=m1,share=on,mem-path={self.nvdimm},size={megabytes}M",
