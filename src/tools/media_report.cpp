@@ -39,7 +39,7 @@ std::string reason_of(int code) {
 }
 
 std::string whose(const Json& bad) {
-  const std::string owner = text_in(bad, "owner");
+  std::string owner = text_in(bad, "owner");
   if (owner != "file") {
     return owner;
   }
