@@ -73,6 +73,9 @@ class Recovery {
     }
     const auto ours = [this](BackingName name) {
       const std::uint64_t ino = name.ino.value;
+      if (far_off(p_, name.gen)) {
+        return;
+      }
       if (std::binary_search(p_.damaged.begin(), p_.damaged.end(), ino)) {
         std::uint64_t& newest = host_files_[ino];
         newest = std::max(newest, name.gen);
@@ -95,7 +98,8 @@ class Recovery {
       const std::uint64_t owner = header.owner.load();
       if (header.magic.load() == format::kDirMagic && format::valid(header) &&
           std::binary_search(p_.damaged.begin(), p_.damaged.end(), owner) &&
-          p_.layout.usable(BlockNo(b)) && !p_.used.any({BlockNo(b), 1})) {
+          !far_off(p_, header.generation.load()) && p_.layout.usable(BlockNo(b)) &&
+          !p_.used.any({BlockNo(b), 1})) {
         directories_[owner][header.generation.load()].emplace(header.index.load(), BlockNo(b));
       }
     }
@@ -346,6 +350,12 @@ class Recovery {
 };
 
 }  // namespace
+
+bool far_off(const Pass& p, std::uint64_t generation) {
+  constexpr std::uint64_t kFar = 1ULL << 32U;
+  const std::uint64_t next = p.superblock.next_generation.load();
+  return generation > next && generation - next > kFar;
+}
 
 bool proven_freed(const Pass& p, BackingName name) {
   const auto slot = p.slot(name.ino.value);
