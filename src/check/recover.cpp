@@ -150,7 +150,7 @@ class Recovery {
     }
   }
 
-  Inode file_of(BackingName name) {
+  Inode file_of(BackingName name) const {
     Inode inode = make_inode(name.ino.value, name.gen, S_IFREG | 0600U);
     if (const auto host = p_.backing->stat(name)) {
       store::set_mtime(inode, host->mtime);
@@ -293,7 +293,8 @@ class Recovery {
 
   bool make_chunk(std::uint64_t first) {
     const auto leaf = std::find_if(p_.leaves.begin(), p_.leaves.end(), [first](const Chunk& l) {
-      return l.first <= first && first - l.first < format::kIndexFanout * kInodesPerChunk;
+      return l.first <= first &&
+             first - l.first < std::uint64_t{format::kIndexFanout} * kInodesPerChunk;
     });
     if (leaf == p_.leaves.end() ||
         !format::valid(p_.load<format::IndexBlock>(format::byte_off(leaf->block)))) {
