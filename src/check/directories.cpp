@@ -176,7 +176,7 @@ class DirectoryCheck {
     const std::uint64_t at = entry_at(block, entry.slot).value;
     const auto here = static_cast<std::uint32_t>(ino_.value);
     if (!S_ISDIR(node.mode)) {
-      if (node.names++ == 0) {
+      if (node.found++ == 0) {
         node.parent = here;
         node.name_at = at;
       }
@@ -194,7 +194,7 @@ class DirectoryCheck {
     node.named = true;
     node.parent = here;
     node.name_at = at;
-    p_.node(ino_.value)->subdirs++;
+    p_.node(ino_.value)->found++;
     return true;
   }
 

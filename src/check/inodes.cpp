@@ -253,14 +253,10 @@ void check_damaged(Pass& p, std::uint64_t ino, ByteOff slot, const Inode& media)
   }
 }
 
-// Generations are given out one by one. One that is far off would use up the rest of them.
 bool far_off(const Pass& p, const Inode& inode) {
-  constexpr std::uint64_t kFar = 1ULL << 32U;
-  const std::uint64_t next = p.superblock.next_generation.load();
   const bool host = S_ISREG(inode.mode.load()) && p.has_host_files();
-  const std::uint64_t highest =
-      std::max(inode.generation.load(), host ? inode.host.generation.load() : 0);
-  return highest > next && highest - next > kFar;
+  return check::far_off(p, inode.generation.load()) ||
+         (host && check::far_off(p, inode.host.generation.load()));
 }
 
 void check_slot(Pass& p, std::uint64_t ino, ByteOff slot) {

@@ -102,7 +102,7 @@ class LostFound {
     Change change(store_);
     Inode folder = folder_;
     if (S_ISDIR(inode.mode.load())) {
-      inode.nlink.store(2 + node.subdirs);
+      inode.nlink.store(2 + node.found);
       inode.parent.store(folder.ino.load());
       folder.nlink.store(folder.nlink.load() + 1);
     } else {

@@ -35,10 +35,7 @@ struct Node {
   bool adrift = false;         // nothing that the root reaches leads here
   Walk walk = Walk::kUnknown;  // directory: on the way to the root
   std::uint32_t nlink = 0;     // as the inode says
-  union {
-    std::uint32_t names = 0;  // other than directories: entries that lead here
-    std::uint32_t subdirs;    // directory: named ones in it
-  };
+  std::uint32_t found = 0;     // directory: named directories in it; else: entries that lead here
   std::uint32_t said_parent = 0;  // directory: as the inode says
   std::uint32_t parent = 0;       // the directory of the entry that counts, or of the first
   std::uint64_t name_at = 0;      // where that entry lies, in bytes of the region

@@ -73,6 +73,9 @@ class Recovery {
     }
     const auto ours = [this](BackingName name) {
       const std::uint64_t ino = name.ino.value;
+      if (far_off(p_, name.gen)) {
+        return;
+      }
       if (std::binary_search(p_.damaged.begin(), p_.damaged.end(), ino)) {
         std::uint64_t& newest = host_files_[ino];
         newest = std::max(newest, name.gen);
@@ -95,7 +98,8 @@ class Recovery {
       const std::uint64_t owner = header.owner.load();
       if (header.magic.load() == format::kDirMagic && format::valid(header) &&
           std::binary_search(p_.damaged.begin(), p_.damaged.end(), owner) &&
-          p_.layout.usable(BlockNo(b)) && !p_.used.any({BlockNo(b), 1})) {
+          !far_off(p_, header.generation.load()) && p_.layout.usable(BlockNo(b)) &&
+          !p_.used.any({BlockNo(b), 1})) {
         directories_[owner][header.generation.load()].emplace(header.index.load(), BlockNo(b));
       }
     }
@@ -146,7 +150,7 @@ class Recovery {
     }
   }
 
-  Inode file_of(BackingName name) {
+  Inode file_of(BackingName name) const {
     Inode inode = make_inode(name.ino.value, name.gen, S_IFREG | 0600U);
     if (const auto host = p_.backing->stat(name)) {
       store::set_mtime(inode, host->mtime);
@@ -289,7 +293,8 @@ class Recovery {
 
   bool make_chunk(std::uint64_t first) {
     const auto leaf = std::find_if(p_.leaves.begin(), p_.leaves.end(), [first](const Chunk& l) {
-      return l.first <= first && first - l.first < format::kIndexFanout * kInodesPerChunk;
+      return l.first <= first &&
+             first - l.first < std::uint64_t{format::kIndexFanout} * kInodesPerChunk;
     });
     if (leaf == p_.leaves.end() ||
         !format::valid(p_.load<format::IndexBlock>(format::byte_off(leaf->block)))) {
@@ -346,6 +351,12 @@ class Recovery {
 };
 
 }  // namespace
+
+bool far_off(const Pass& p, std::uint64_t generation) {
+  constexpr std::uint64_t kFar = 1ULL << 32U;
+  const std::uint64_t next = p.superblock.next_generation.load();
+  return generation > next && generation - next > kFar;
+}
 
 bool proven_freed(const Pass& p, BackingName name) {
   const auto slot = p.slot(name.ino.value);

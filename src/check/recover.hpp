@@ -11,6 +11,10 @@ namespace pmemfs::check {
 // attributes. Only in a repair.
 void recover_inodes(Pass& p);
 
+// Generations are given out one by one. One that is far off would use up the rest of them, and is
+// none of this region.
+[[nodiscard]] bool far_off(const Pass& p, std::uint64_t generation);
+
 // Whether the inode table proves that a host file without an inode was given up.
 [[nodiscard]] bool proven_freed(const Pass& p, BackingName name);
 

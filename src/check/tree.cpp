@@ -76,7 +76,7 @@ class Tree {
       node.named = true;
       node.parent = stray.dir;
       node.name_at = stray.entry.value;
-      dir.subdirs++;
+      dir.found++;
       set_parent(node, stray.dir);
     }
   }
@@ -137,7 +137,7 @@ class Tree {
                "the directory lies in one that lies in it");
     Node& dir = *p_.node(node.parent);
     node.named = false;
-    dir.subdirs--;
+    dir.found--;
     node.adrift = true;
     p_.adrift.push_back(node.ino);
     if (p_.repairing()) {
@@ -150,12 +150,12 @@ class Tree {
 
   void judge(Node& node) {
     const bool directory = S_ISDIR(node.mode);
-    const bool nameless = directory ? !node.named && node.ino != kRootInode.value : node.names == 0;
+    const bool nameless = directory ? !node.named && node.ino != kRootInode.value : node.found == 0;
     if (p_.names_hidden) {
       return;
     }
     if (!nameless) {
-      check_links(node, directory ? 2 + node.subdirs : node.names);
+      check_links(node, directory ? 2 + node.found : node.found);
     } else if (node.nlink == 0 && !node.has_entries) {
       p_.counts.orphans++;
     } else if (!node.adrift) {
