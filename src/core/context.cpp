@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
@@ -71,7 +72,11 @@ Timestamp file_time() {
 }
 
 Result<InodeRecord> read_inode(Context& c, const Node& node) {
-  return c.store->inode(node.ino);
+  Result<InodeRecord> read = c.store->inode(node.ino);
+  if (read && std::max(read->size.load(), read->durable_len.load()) > format::kMaxFileSize) {
+    return Error(EUCLEAN);
+  }
+  return read;
 }
 
 Status commit_inode(Context& c, InodeRecord& inode) {
