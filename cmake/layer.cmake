@@ -1,6 +1,6 @@
 # The layers, from left to right, and the two functions that src/*/CMakeLists.txt use.
 #
-#   base → {format, region, backing} → journal → store → core → {fuse, virtiofs} → tools
+#   base → {format, region, backing} → journal → store → check → core → {fuse, virtiofs} → tools
 #
 #   pmemfs_add_layer(<name> SOURCES <files…> [DEPENDS <layers…>] [LINK <libraries…>])
 #     the static library pmemfs_<name>, alias pmemfs::<name>
@@ -8,17 +8,18 @@
 #     a program in build/<preset>/bin, to be used in src/tools; installed to DESTINATION when that is given
 #
 # A layer may depend on layers of a lower rank only. The same is proven of the includes by tests/tools/check_layers.py.
-set(PMEMFS_LAYERS base format region backing journal store core fuse virtiofs tools)
+set(PMEMFS_LAYERS base format region backing journal store check core fuse virtiofs tools)
 set(PMEMFS_RANK_base 0)
 set(PMEMFS_RANK_format 1)
 set(PMEMFS_RANK_region 1)
 set(PMEMFS_RANK_backing 1)
 set(PMEMFS_RANK_journal 2)
 set(PMEMFS_RANK_store 3)
-set(PMEMFS_RANK_core 4)
-set(PMEMFS_RANK_fuse 5)
-set(PMEMFS_RANK_virtiofs 5)
-set(PMEMFS_RANK_tools 6)
+set(PMEMFS_RANK_check 4)
+set(PMEMFS_RANK_core 5)
+set(PMEMFS_RANK_fuse 6)
+set(PMEMFS_RANK_virtiofs 6)
+set(PMEMFS_RANK_tools 7)
 
 # Libraries that one layer alone may link.
 set(PMEMFS_OWNER_pmemfs__libpmem region)

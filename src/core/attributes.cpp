@@ -4,16 +4,19 @@
 #include <mutex>
 #include <shared_mutex>
 
-#include "core/acl.hpp"
 #include "core/backing_data.hpp"
 #include "core/data.hpp"
 #include "core/frames.hpp"
 #include "core/gate.hpp"
+#include "store/acl.hpp"
 #include "store/xattr.hpp"
 
 namespace pmemfs::core {
 
 namespace {
+
+using store::Acl;
+using store::kAclAccess;
 
 constexpr std::uint32_t kPermissions = 07777;
 constexpr std::string_view kCapability = "security.capability";

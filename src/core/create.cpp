@@ -7,18 +7,22 @@
 #include <mutex>
 #include <optional>
 
-#include "core/acl.hpp"
 #include "core/attributes.hpp"
 #include "core/backing_data.hpp"
 #include "core/directories.hpp"
 #include "core/files.hpp"
 #include "core/names.hpp"
+#include "store/acl.hpp"
 #include "store/blob.hpp"
 #include "store/xattr.hpp"
 
 namespace pmemfs::core {
 
 namespace {
+
+using store::Acl;
+using store::kAclAccess;
+using store::kAclDefault;
 
 // What is to be made.
 struct Wanted {

@@ -2,13 +2,17 @@
 
 #include <mutex>
 
-#include "core/acl.hpp"
 #include "core/durable.hpp"
+#include "store/acl.hpp"
 #include "store/xattr.hpp"
 
 namespace pmemfs::core {
 
 namespace {
+
+using store::Acl;
+using store::kAclAccess;
+using store::kAclDefault;
 
 enum class Kind : std::uint8_t { kPlain, kAcl, kNameless, kUnsupported };
 

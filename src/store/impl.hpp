@@ -66,8 +66,4 @@ struct Store::Impl {
   format::Uuid boot{};
 };
 
-// What the copy of a slot of the inode table is. All zeros, as growth leaves it, is free.
-enum class SlotState : std::uint8_t { kFree, kUsed, kDamaged };
-[[nodiscard]] SlotState slot_state(const format::Inode& i, std::uint64_t ino);
-
 }  // namespace pmemfs::store

@@ -24,6 +24,10 @@ class Change;
 class InodeNumbers;
 class Store;
 
+// What the copy of a slot is. All zeros, as growth leaves it, is free.
+enum class SlotState : std::uint8_t { kFree, kUsed, kDamaged };
+[[nodiscard]] SlotState slot_state(const format::Inode& i, std::uint64_t ino);
+
 // What walk() meets. All blocks are inside the region.
 struct TableVisitor {
   // An index block, not yet checked. False: met before, or enough; it is not entered.

@@ -39,6 +39,20 @@ bool UsedMap::mark(BlockRun run) {
   return true;
 }
 
+bool UsedMap::any(BlockRun run) const {
+  std::uint64_t at = run.start.value;
+  const std::uint64_t end = run.end().value;
+  while (at < end) {
+    const std::uint64_t from = at % kWord;
+    const std::uint64_t to = std::min(kWord, from + (end - at));
+    if ((bits_[at / kWord] & bits_between(from, to)) != 0) {
+      return true;
+    }
+    at += to - from;
+  }
+  return false;
+}
+
 std::vector<BlockRun> UsedMap::unmarked(std::uint64_t first) const {
   std::vector<BlockRun> runs;
   std::uint64_t at = first;

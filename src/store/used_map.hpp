@@ -21,6 +21,9 @@ class UsedMap {
   // there, so that all calls together cost no more than the map is long, whatever media claims.
   bool mark(BlockRun run);
 
+  // Whether a block of the run, inside the map, is marked. Not while others mark.
+  [[nodiscard]] bool any(BlockRun run) const;
+
   // The unmarked blocks at or after `first`, ascending. Not while others mark.
   [[nodiscard]] std::vector<BlockRun> unmarked(std::uint64_t first) const;
 

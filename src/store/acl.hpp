@@ -11,7 +11,7 @@
 
 #include "pmemfs/result.hpp"
 
-namespace pmemfs::core {
+namespace pmemfs::store {
 
 inline constexpr std::string_view kAclAccess = "system.posix_acl_access";
 inline constexpr std::string_view kAclDefault = "system.posix_acl_default";
@@ -54,4 +54,4 @@ class Acl {
   [[nodiscard]] const AclEntry* find(AclTag tag) const;
 };
 
-}  // namespace pmemfs::core
+}  // namespace pmemfs::store

@@ -1,10 +1,10 @@
-#include "core/acl.hpp"
+#include "store/acl.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 
-namespace pmemfs::core {
+namespace pmemfs::store {
 
 namespace {
 
@@ -134,4 +134,4 @@ std::uint32_t Acl::inherit(std::uint32_t mode) {
   return mode_bits();
 }
 
-}  // namespace pmemfs::core
+}  // namespace pmemfs::store
