@@ -61,6 +61,12 @@ std::uint8_t room_of(std::uint64_t used) {
   return n;
 }
 
+// Others would be passed to the kernel, which gives up on the whole listing.
+bool is_name(std::string_view name) {
+  return name != "." && name != ".." && std::memchr(name.data(), '/', name.size()) == nullptr &&
+         std::memchr(name.data(), '\0', name.size()) == nullptr;
+}
+
 std::uint32_t position_of(std::size_t block, std::uint32_t slot) {
   return static_cast<std::uint32_t>(block * kDirSlots + slot);
 }
@@ -162,7 +168,8 @@ std::optional<DirEntry> Directory::Impl::entry_at(std::uint32_t position) const 
   }
   const std::string_view name(reinterpret_cast<const char*>(at + sizeof(dentry)), dentry.name_len);
   const std::uint64_t target = dentry.ino.load();
-  if (!format::valid(dentry, name) || target == 0 || target > format::kMaxInode) {
+  if (!format::valid(dentry, name) || !is_name(name) || target == 0 ||
+      target > format::kMaxInode) {
     return std::nullopt;
   }
   return DirEntry{InodeNo(target), dentry.type, position, dentry.hash.load(), name};

@@ -70,6 +70,10 @@ class Walk {
         if (e.attributes != nullptr) {
           referenced.push_back(e.attributes->ino);
         }
+        if (e.name.empty() || e.name.find('/') != std::string_view::npos ||
+            e.name.find('\0') != std::string_view::npos) {
+          answers_.wrong("a listing gives what is no name");
+        }
         if (e.name != "." && e.name != "..") {
           names.emplace_back(e.name);
         }
