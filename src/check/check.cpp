@@ -4,8 +4,10 @@
 #include <new>
 
 #include "check/lanes.hpp"
+#include "check/lost_found.hpp"
 #include "check/pass.hpp"
 #include "check/superblocks.hpp"
+#include "store/store.hpp"
 
 namespace pmemfs::check {
 namespace {
@@ -50,12 +52,11 @@ void add_notes(const Counts& counts, Report& report) {
 
 // Passes until one changes nothing.
 void check_all(Region& region, BackingDir* backing, const Options& options, Superblock s,
-               Findings& out, Report& report) {
+               bool doubted, Findings& out, Report& report) {
   std::optional<Fixer> fixer;
   if (options.repair) {
     fixer.emplace(region, s);
   }
-  bool doubted = false;
   for (int i = 0; i < kMostPasses; ++i) {
     const std::uint64_t before = fixer ? fixer->commits() : 0;
     Pass p(region, fixer ? fixer->superblock() : s, backing, options, out,
@@ -65,8 +66,15 @@ void check_all(Region& region, BackingDir* backing, const Options& options, Supe
     doubted = p.table_doubted;
     name_paths(p);
     report.counts = p.counts;
-    if (!fixer || fixer->commits() == before) {
+    if (!fixer) {
       return;
+    }
+    if (fixer->commits() == before) {
+      if (!name_adrift(p)) {
+        return;
+      }
+      const auto now = store::read_superblock(region, nullptr, nullptr);
+      fixer.emplace(region, now ? *now : s);
     }
     out.keep_repaired();
   }
@@ -83,8 +91,9 @@ Result<Report> check(Region& region, BackingDir* backing, const Options& options
   PMEMFS_TRY(const std::optional<Superblock> s,
              check_superblocks(region, options.repair, out, report));
   if (s) {
+    const auto mark = out.mark();
     PMEMFS_CHECK(check_lanes(region, *s, options.repair, out, report));
-    check_all(region, backing, options, *s, out, report);
+    check_all(region, backing, options, *s, out.since(mark), out, report);
     add_notes(report.counts, report);
     report.complete = true;
   }

@@ -27,7 +27,7 @@ class DirectoryCheck {
     read_blocks();
     check_duplicates();
     link();
-    check_count();
+    check_count(p_.out.since(mark));
     if (p_.out.since(mark) && p_.repairing() && !lost_) {
       write();
       p_.settle(mark);
@@ -198,12 +198,13 @@ class DirectoryCheck {
     return true;
   }
 
-  void check_count() {
-    if (dir_.entries.load() != entries_ && !lost_) {
+  // Not told of what has been told to have lost entries.
+  void check_count(bool told) {
+    if (dir_.entries.load() != entries_ && !told) {
       say(Problem::kEntryCount, BlockNo(), "says that it has {} entries, but has {}",
           dir_.entries.load(), entries_);
-      dir_.entries.store(entries_);
     }
+    dir_.entries.store(entries_);
   }
 
   // Blocks move to lower places only, in ascending order: what a crash leaves of that never maps a

@@ -9,6 +9,16 @@ void Findings::repaired_since(Mark mark) {
   }
 }
 
+void Findings::repaired(Problem problem, InodeNo ino) {
+  for (Finding& finding : kept_) {
+    if (finding.problem == problem && finding.ino == ino && !finding.repaired) {
+      finding.repaired = true;
+      ++repaired_;
+      return;
+    }
+  }
+}
+
 void Findings::forget_since(Mark mark) {
   kept_.resize(mark.kept);
   found_ = mark.found;

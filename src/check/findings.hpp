@@ -37,6 +37,8 @@ class Findings {
   [[nodiscard]] std::uint64_t repaired() const { return repaired_; }
   // All that was found since is as it should be now.
   void repaired_since(Mark mark);
+  // This problem of an inode, once, whenever it was found.
+  void repaired(Problem problem, InodeNo ino);
   // Nothing was found since.
   void forget_since(Mark mark);
   // What is not repaired is forgotten: it will be found again.

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "check/pass.hpp"
+#include "check/recover.hpp"
 #include "store/inode_table.hpp"
 
 namespace pmemfs::check {
@@ -43,10 +44,9 @@ class HostFiles {
 
   void check_owner() {
     const auto& owner = p_.options.host_owner;
-    if (!owner || (owner->ok() && **owner == p_.superblock.uuid)) {
+    if (p_.host_is_ours()) {
       return;
     }
-    ours_ = false;
     p_.out.add(Problem::kHostOwner, InodeNo(), BlockNo(), "{}",
                owner->ok() ? "the data directory belongs to another region"
                            : "the data directory does not say to which region it belongs");
@@ -111,18 +111,19 @@ class HostFiles {
   }
 
   void unclaimed(BackingName name) {
-    if (p_.table_doubted && p_.node(name.ino.value) == nullptr && ours_) {
+    if (p_.target(name.ino.value) == Target::kDamaged) {
+      return;  // told with its inode
+    }
+    if (p_.table_doubted && p_.host_is_ours() && !proven_freed(p_, name)) {
       p_.out.add(Problem::kHostUnclaimed, name.ino, BlockNo(),
                  "host file {:02x}/{:x}.{:x} may be that of a lost inode", name.ino.value & 0xFFU,
                  name.ino.value, name.gen);
-      p_.unclaimed.push_back(name);
     } else {
       p_.counts.host_orphans++;
     }
   }
 
   Pass& p_;
-  bool ours_ = true;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "check/blobs.hpp"
 #include "check/extents.hpp"
 #include "check/pass.hpp"
+#include "check/recover.hpp"
 #include "format/checks.hpp"
 #include "store/inode_table.hpp"
 #include "store/store.hpp"
@@ -113,8 +114,9 @@ class InodeCheck {
 
   void check_data() {
     if (p_.has_extents(inode_)) {
+      const auto mark = p_.out.mark();
       const Extents extents = check_extents(p_, inode_);
-      check_data_blocks(extents.blocks);
+      check_data_blocks(extents.blocks, p_.out.since(mark));
       if (is(S_IFDIR)) {
         check_directory(extents);
       } else {
@@ -134,23 +136,25 @@ class InodeCheck {
     }
   }
 
-  void check_data_blocks(std::uint64_t blocks) {
-    if (inode_.data_blocks.load() != blocks) {
+  // Not told of what has been told to have lost extents.
+  void check_data_blocks(std::uint64_t blocks, bool told) {
+    if (inode_.data_blocks.load() != blocks && !told) {
       say(Problem::kDataBlocks, "says that it has {} blocks of data, but has {}",
           inode_.data_blocks.load(), blocks);
-      inode_.data_blocks.store(blocks);
     }
+    told_ = told;
+    inode_.data_blocks.store(blocks);
   }
 
-  void check_no_data_blocks() { check_data_blocks(0); }
+  void check_no_data_blocks() { check_data_blocks(0, false); }
 
   void check_directory(const Extents& extents) {
     const std::uint64_t bytes = extents.blocks * format::kBlockSize;
-    if (inode_.size.load() != bytes) {
+    if (inode_.size.load() != bytes && !told_) {
       say(Problem::kInodeSize, "has a size of {} bytes where its blocks have {}",
           inode_.size.load(), bytes);
-      inode_.size.store(bytes);
     }
+    inode_.size.store(bytes);
   }
 
   void check_file(const Extents& extents) {
@@ -226,32 +230,22 @@ class InodeCheck {
   const Inode& media_;
   Inode inode_;
   InodeNo ino_;
+  bool told_ = false;  // that extents are missing
 };
 
-// A slot that holds no whole inode. A repair frees it; its host file, if it had one, is looked
-// after later.
+// A slot that holds no whole inode: see recover_inodes().
 void check_damaged(Pass& p, std::uint64_t ino, ByteOff slot, const Inode& media) {
-  const auto mark = p.out.mark();
+  const BlockNo block(slot.value / format::kBlockSize);
   p.table_doubted = true;
   p.damaged.push_back(ino);
   if (p.is_lost<Inode>(slot)) {
-    p.out.add(Problem::kMediaLost, InodeNo(ino), BlockNo(slot.value / format::kBlockSize),
-              "the inode cannot be read");
+    p.out.add(Problem::kMediaLost, InodeNo(ino), block, "the inode cannot be read");
     p.names_hidden = true;
-    return;
-  }
-  if (format::valid(media)) {
-    p.out.add(Problem::kInodeDamaged, InodeNo(ino), BlockNo(slot.value / format::kBlockSize),
-              "the inode says that it is {}", media.ino.load());
+  } else if (format::valid(media)) {
+    p.out.add(Problem::kInodeDamaged, InodeNo(ino), block, "the inode says that it is {}",
+              media.ino.load());
   } else {
-    p.out.add(Problem::kInodeDamaged, InodeNo(ino), BlockNo(slot.value / format::kBlockSize),
-              "the inode is damaged");
-  }
-  if (p.repairing()) {
-    Inode free{};
-    free.ino.store(ino);
-    p.fixer->put_inode(slot, free);
-    p.settle(mark);
+    p.out.add(Problem::kInodeDamaged, InodeNo(ino), block, "the inode is damaged");
   }
 }
 
@@ -304,12 +298,12 @@ void check_in_order_of_rights(Pass& p) {
   std::sort(p.damaged.begin(), p.damaged.end());
 }
 
-}  // namespace
-
-// Looked at once without changes, to know whether a block has two owners: then rights decide.
-void check_inodes(Pass& p) {
+// The inodes' own part: looked at once without changes, to know whether a block has two owners.
+// Then rights decide.
+void look_at_inodes(Pass& p) {
   const auto mark = p.out.mark();
   const bool doubted = p.table_doubted;
+  const bool hidden = p.names_hidden;
   Fixer* const fixer = std::exchange(p.fixer, nullptr);
   check_in_order_of_table(p);
   p.fixer = fixer;
@@ -319,6 +313,7 @@ void check_inodes(Pass& p) {
   const bool contested = p.shared;
   p.out.forget_since(mark);
   p.table_doubted = doubted;
+  p.names_hidden = hidden;
   p.counts = Counts{};
   p.nodes.clear();
   p.damaged.clear();
@@ -329,6 +324,18 @@ void check_inodes(Pass& p) {
   } else {
     check_in_order_of_table(p);
   }
+}
+
+}  // namespace
+
+void check_inodes(Pass& p) {
+  look_at_inodes(p);
+  const Node* root = p.node(kRootInode.value);
+  if (root == nullptr || !S_ISDIR(root->mode)) {
+    p.out.add(Problem::kRoot, kRootInode, BlockNo(), "there is no root directory");
+    p.table_doubted = true;
+  }
+  recover_inodes(p);
 }
 
 }  // namespace pmemfs::check

@@ -87,6 +87,11 @@ struct Pass {
   [[nodiscard]] bool has_host_files() const {
     return superblock.kind.load() == static_cast<std::uint32_t>(format::RegionKind::kDirectory);
   }
+  // The data directory does not say that it is another region's.
+  [[nodiscard]] bool host_is_ours() const {
+    const auto& owner = options.host_owner;
+    return !owner || (owner->ok() && **owner == superblock.uuid);
+  }
   // Whether the inode's data lies in extents.
   [[nodiscard]] bool has_extents(const format::Inode& inode) const;
 
@@ -114,13 +119,13 @@ struct Pass {
 
   store::UsedMap used;
   std::vector<BlockNo> index_blocks;
+  std::vector<Chunk> leaves;     // the lowest of them, with the first inode of each
   bool shared = false;           // some block has two owners
   std::uint64_t wasted = 0;      // words of the map that were looked at in vain
   std::vector<Chunk> chunks;     // ascending
   std::vector<Unknown> unknown;  // parts of the inode table
   std::vector<Node> nodes;       // ascending by number
   std::vector<Stray> strays;
-  std::vector<BackingName> unclaimed;  // host files of inodes that may have been lost
   std::vector<std::uint32_t>
       adrift;  // inodes that the root does not reach, as check_tree() left them
   std::vector<std::uint64_t> damaged;  // inodes that stay so, ascending

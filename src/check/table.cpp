@@ -95,6 +95,9 @@ class Table {
         p_.chunks.push_back({first, child});
       } else {
         p_.index_blocks.push_back(child);
+        if (place.level == 1) {
+          p_.leaves.push_back({first, child});
+        }
         places_.push_back({child, place.level - 1, first});
       }
       return true;

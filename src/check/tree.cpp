@@ -133,7 +133,6 @@ class Tree {
 
   // Its name within the circle goes, so that it can get another.
   void open_circle(Node& node) {
-    const auto mark = p_.out.mark();
     p_.out.add(Problem::kUnreachable, InodeNo(node.ino), BlockNo(),
                "the directory lies in one that lies in it");
     Node& dir = *p_.node(node.parent);
@@ -142,11 +141,9 @@ class Tree {
     node.adrift = true;
     p_.adrift.push_back(node.ino);
     if (p_.repairing()) {
-      const BlockNo block(node.name_at / format::kBlockSize);
-      remove_entry(
-          dir, block,
-          static_cast<std::uint32_t>(node.name_at % format::kBlockSize / format::kDirSlotSize),
-          mark);
+      const auto slot =
+          static_cast<std::uint32_t>(node.name_at % format::kBlockSize / format::kDirSlotSize);
+      remove_entry(dir, BlockNo(node.name_at / format::kBlockSize), slot, p_.out.mark());
     }
     node.name_at = 0;
   }

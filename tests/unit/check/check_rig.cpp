@@ -229,6 +229,14 @@ check::Report CheckRig::check(bool repair) {
   return std::move(*report);
 }
 
+check::Report CheckRig::check_copy() {
+  KeepAll all;
+  const auto copy = region_->crash(all);
+  auto report = check::check(*copy, host_.get(), {});
+  REQUIRE(report.code() == 0);
+  return std::move(*report);
+}
+
 Tree CheckRig::look() {
   const auto fs = mount(*region_, host_.get());
   Tree tree = tree_of(*fs);

@@ -29,7 +29,7 @@ class CheckRig {
   using Hook = std::function<void(SimRegion& region, SimBackingDir* host)>;
   explicit CheckRig(Data data, const Hook& on_fence = {});
 
-  [[nodiscard]] SimRegion& region() { return *region_; }
+  [[nodiscard]] SimRegion& region() const { return *region_; }
   [[nodiscard]] SimBackingDir* host() { return host_.get(); }
   // The inode of a path of the sample.
   [[nodiscard]] std::uint64_t ino(const std::string& path) const { return inodes_.at(path); }
@@ -41,6 +41,8 @@ class CheckRig {
   void take(std::unique_ptr<SimRegion> region) { region_ = std::move(region); }
 
   check::Report check(bool repair = false);
+  // Of a copy: the journal is not replayed for good.
+  check::Report check_copy();
   // Mounts, looks at everything and unmounts in order.
   Tree look();
 
