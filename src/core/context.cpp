@@ -73,7 +73,12 @@ Timestamp file_time() {
 
 Result<InodeRecord> read_inode(Context& c, const Node& node) {
   Result<InodeRecord> read = c.store->inode(node.ino);
-  if (read && std::max(read->size.load(), read->durable_len.load()) > format::kMaxFileSize) {
+  if (!read || !is_regular(*read)) {
+    return read;
+  }
+  // The size of a file with a backing file is the host's.
+  const std::uint64_t size = c.has_backing() ? 0 : read->size.load();
+  if (std::max(size, read->durable_len.load()) > format::kMaxFileSize) {
     return Error(EUCLEAN);
   }
   return read;

@@ -168,8 +168,7 @@ std::optional<DirEntry> Directory::Impl::entry_at(std::uint32_t position) const 
   }
   const std::string_view name(reinterpret_cast<const char*>(at + sizeof(dentry)), dentry.name_len);
   const std::uint64_t target = dentry.ino.load();
-  if (!format::valid(dentry, name) || !is_name(name) || target == 0 ||
-      target > format::kMaxInode) {
+  if (!format::valid(dentry, name) || !is_name(name) || target == 0 || target > format::kMaxInode) {
     return std::nullopt;
   }
   return DirEntry{InodeNo(target), dentry.type, position, dentry.hash.load(), name};

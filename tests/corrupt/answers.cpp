@@ -14,10 +14,12 @@ constexpr std::array kPlain{
 
 }  // namespace
 
-bool Answers::plain(int code, const char* call) {
+bool Answers::plain(int code, std::string_view call) {
   if (code == 0) {
-    ++successes_;
     return true;
+  }
+  if (damage_.empty() && (code == EUCLEAN || code == EIO)) {
+    damage_ = call;
   }
   if (std::find(kPlain.begin(), kPlain.end(), code) == kPlain.end()) {
     wrong(std::string(call) + " answers errno " + std::to_string(code));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "pmemfs/result.hpp"
 
@@ -11,20 +12,21 @@ namespace pmemfs::test {
 class Answers {
  public:
   // Any errno that a local filesystem gives, EIO or EUCLEAN. True when it was a success.
-  bool plain(int code, const char* call);
-  bool plain(const Status& status, const char* call) { return plain(status.code(), call); }
+  bool plain(int code, std::string_view call);
+  bool plain(const Status& status, std::string_view call) { return plain(status.code(), call); }
   template <typename T>
-  bool plain(const Result<T>& result, const char* call) {
+  bool plain(const Result<T>& result, std::string_view call) {
     return plain(result.code(), call);
   }
   void wrong(const std::string& what);
 
   [[nodiscard]] const std::string& complaint() const { return complaint_; }
-  [[nodiscard]] std::uint64_t successes() const { return successes_; }
+  // The first call that was answered by EUCLEAN or EIO; empty: none.
+  [[nodiscard]] const std::string& damage() const { return damage_; }
 
  private:
   std::string complaint_;
-  std::uint64_t successes_ = 0;
+  std::string damage_;
 };
 
 }  // namespace pmemfs::test

@@ -57,6 +57,15 @@ void writable_pass(const Sample& sample, const DamageImage& damage, std::uint64_
 
 }  // namespace
 
+std::string damage_met(Region& region, BackingDir* host) {
+  base::log::init_callback([](base::log::Level, const std::string&) {});
+  Answers answers;
+  if (const auto fs = mount(region, host, answers)) {
+    (void)walk(*fs, answers);
+  }
+  return answers.damage();
+}
+
 std::string exercise(const Sample& sample, const DamageImage& damage, std::uint64_t focus,
                      std::uint64_t size) {
   base::log::init_callback([](base::log::Level, const std::string&) {});  // damage is the point

@@ -20,4 +20,8 @@ using DamageImage = std::function<void(std::span<std::byte>)>;
 [[nodiscard]] std::string exercise(const Sample& sample, const DamageImage& damage,
                                    std::uint64_t focus, std::uint64_t size = 0);
 
+// What mounting and reading everything meets: the first call that was answered by EUCLEAN or EIO;
+// empty: none.
+[[nodiscard]] std::string damage_met(Region& region, BackingDir* host);
+
 }  // namespace pmemfs::test

@@ -53,10 +53,10 @@ class Operate {
 
  private:
   template <typename T>
-  bool plain(const T& answer, const char* call) {
+  bool plain(const T& answer, std::string_view call) {
     return answers_.plain(answer, call);
   }
-  void drop(const Result<Attributes>& made, const char* call) {
+  void drop(const Result<Attributes>& made, std::string_view call) {
     if (plain(made, call)) {
       fs_.forget(made->ino, 1);
     }

@@ -36,7 +36,7 @@ class Walk {
     for (const std::string& name : list(dir)) {
       const auto target = fs_.lookup(dir, name);
       FoundName found{dir, name, InodeNo(), 0};
-      if (answers_.plain(target, "lookup")) {
+      if (answers_.plain(target, "lookup of " + name)) {
         found.ino = target->ino;
         found.mode = target->mode;
         if (seen_.size() < kMostTargets && seen_.insert(target->ino).second) {

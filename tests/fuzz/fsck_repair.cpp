@@ -45,6 +45,9 @@ void check_and_repair(Region& region, BackingDir* host) {
   fuzz::demand(again.clean(), "the repair has left damage");
   store::OpenReport opened;
   const auto store = store::Store::open(region, &opened);
+  if (store.code() == EROFS) {
+    return;  // a feature of the future, which allows reading only
+  }
   fuzz::demand(store.ok(), "a repaired region cannot be opened");
   fuzz::demand_equal(0, opened.damaged_structures, "damage that a mount finds after the repair");
 }
