@@ -102,6 +102,8 @@ class Region {
  protected:
   // Of a region that knows of media errors: what counts them, and which bytes they took.
   void count_media_events(const std::atomic<std::uint64_t>& events) { media_events_ = &events; }
+  // Of a region over another one: what the other knows.
+  void share_media_events(const Region& other) { media_events_ = other.media_events_; }
   [[nodiscard]] virtual bool touches_lost(ByteOff /*off*/, std::uint64_t /*n*/) const {
     return false;
   }

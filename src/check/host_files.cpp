@@ -116,8 +116,9 @@ class HostFiles {
     }
     if (p_.table_doubted && p_.host_is_ours() && !proven_freed(p_, name)) {
       p_.out.add(Problem::kHostUnclaimed, name.ino, BlockNo(),
-                 "host file {:02x}/{:x}.{:x} may be that of a lost inode", name.ino.value & 0xFFU,
-                 name.ino.value, name.gen);
+                 "host file {:02x}/{:x}.{:x} may be that of a lost inode; copy it before a mount "
+                 "deletes it",
+                 name.ino.value & 0xFFU, name.ino.value, name.gen);
     } else {
       p_.counts.host_orphans++;
     }

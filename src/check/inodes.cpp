@@ -241,6 +241,9 @@ void check_damaged(Pass& p, std::uint64_t ino, ByteOff slot, const Inode& media)
   if (p.is_lost<Inode>(slot)) {
     p.out.add(Problem::kMediaLost, InodeNo(ino), block, "the inode cannot be read");
     p.names_hidden = true;
+  } else if (media.ino.load() == ino && format::valid(media)) {
+    p.out.add(Problem::kInodeDamaged, InodeNo(ino), block,
+              "the inode has a generation that was never given out");
   } else if (format::valid(media)) {
     p.out.add(Problem::kInodeDamaged, InodeNo(ino), block, "the inode says that it is {}",
               media.ino.load());
@@ -249,13 +252,23 @@ void check_damaged(Pass& p, std::uint64_t ino, ByteOff slot, const Inode& media)
   }
 }
 
+// Generations are given out one by one. One that is far off would use up the rest of them.
+bool far_off(const Pass& p, const Inode& inode) {
+  constexpr std::uint64_t kFar = 1ULL << 32U;
+  const std::uint64_t next = p.superblock.next_generation.load();
+  const bool host = S_ISREG(inode.mode.load()) && p.has_host_files();
+  const std::uint64_t highest =
+      std::max(inode.generation.load(), host ? inode.host.generation.load() : 0);
+  return highest > next && highest - next > kFar;
+}
+
 void check_slot(Pass& p, std::uint64_t ino, ByteOff slot) {
   const auto inode = p.load<Inode>(slot);
   const SlotState state =
       p.is_lost<Inode>(slot) ? SlotState::kDamaged : store::slot_state(inode, ino);
-  if (state == SlotState::kUsed) {
+  if (state == SlotState::kUsed && !far_off(p, inode)) {
     InodeCheck(p, slot, inode).run();
-  } else if (state == SlotState::kDamaged) {
+  } else if (state != SlotState::kFree) {
     check_damaged(p, ino, slot, inode);
   }
 }

@@ -121,8 +121,10 @@ Status check_lanes(Region& region, const Superblock& s, bool repair, Findings& o
   const auto mark = out.mark();
   PMEMFS_TRY(const journal::ReplayReport replayed, journal::replay(region, geometry));
   tell(replayed, out, report);
-  if (repair) {
-    out.repaired_since(mark);  // replay has retired what it could not read
+  const std::uint64_t bytes =
+      std::uint64_t{geometry.lanes} * geometry.lane_blocks * format::kBlockSize;
+  if (repair && !region.lost(format::byte_off(geometry.start), bytes)) {
+    out.repaired_since(mark);  // replay has retired what made no sense
   }
   return {};
 }

@@ -76,9 +76,10 @@ Target Pass::target(std::uint64_t ino) {
   if (std::binary_search(damaged.begin(), damaged.end(), ino)) {
     return Target::kDamaged;
   }
-  const bool hidden = std::any_of(unknown.begin(), unknown.end(), [ino](const Unknown& u) {
-    return u.first <= ino && ino < u.end;
-  });
+  const auto after =
+      std::upper_bound(unknown.begin(), unknown.end(), ino,
+                       [](std::uint64_t i, const Unknown& u) { return i < u.first; });
+  const bool hidden = after != unknown.begin() && ino < std::prev(after)->end;
   return hidden && !slot(ino) ? Target::kUnknown : Target::kFree;
 }
 

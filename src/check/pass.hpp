@@ -5,6 +5,7 @@
 // other until one changes nothing.
 #pragma once
 
+#include <array>
 #include <cstring>
 #include <optional>
 #include <vector>
@@ -119,11 +120,13 @@ struct Pass {
 
   store::UsedMap used;
   std::vector<BlockNo> index_blocks;
-  std::vector<Chunk> leaves;     // the lowest of them, with the first inode of each
+  std::vector<Chunk> leaves;  // the lowest of them, with the first inode of each
+  // What a search of the whole region found of the inode table, for each level of its index.
+  mutable std::array<std::optional<std::vector<Chunk>>, format::kIndexLevels> candidates;
   bool shared = false;           // some block has two owners
   std::uint64_t wasted = 0;      // words of the map that were looked at in vain
   std::vector<Chunk> chunks;     // ascending
-  std::vector<Unknown> unknown;  // parts of the inode table
+  std::vector<Unknown> unknown;  // parts of the inode table, ascending and apart
   std::vector<Node> nodes;       // ascending by number
   std::vector<Stray> strays;
   std::vector<std::uint32_t>

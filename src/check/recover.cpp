@@ -7,6 +7,7 @@
 #include <map>
 
 #include "check/dir_block.hpp"
+#include "check/table_search.hpp"
 #include "format/checks.hpp"
 #include "store/inode_table.hpp"
 #include "store/store.hpp"
@@ -234,7 +235,7 @@ class Recovery {
     if (ino > format::kMaxInode || p_.node(ino) != nullptr) {
       return;
     }
-    if (!p_.slot(ino) && !make_chunk(ino / kInodesPerChunk * kInodesPerChunk)) {
+    if (!has_slot(ino)) {
       return;
     }
     const ByteOff slot = *p_.slot(ino);
@@ -247,11 +248,54 @@ class Recovery {
     }
   }
 
+  // Makes a chunk where there is none, or, for the next pass, the index that leads to it.
+  bool has_slot(std::uint64_t ino) {
+    return p_.slot(ino).has_value() ||
+           (make_path(ino) && make_chunk(ino / kInodesPerChunk * kInodesPerChunk));
+  }
+
+  // True: the index block of the lowest level is there. A missing one is made, with what is found
+  // of its inodes, and read by the next pass.
+  bool make_path(std::uint64_t ino) {
+    BlockNo at(p_.superblock.inode_root.load());
+    for (std::uint32_t level = format::kIndexLevels - 1; level > 0; --level) {
+      const ByteOff off = format::byte_off(at);
+      auto index = p_.load<format::IndexBlock>(off);
+      format::Le64& child = index.child[ino / span_of_index(level) % format::kIndexFanout];
+      if (!format::valid(index)) {
+        return false;
+      }
+      if (child.load() == 0) {
+        const auto free = take_free(1);
+        if (free) {
+          const std::uint64_t first = ino / span_of_index(level) * span_of_index(level);
+          format::IndexBlock fresh = rebuild_index(p_, format::IndexBlock{}, level - 1, first);
+          format::seal(fresh);
+          p_.fixer->write(format::byte_off(*free), &fresh, sizeof(fresh));
+          child.store(free->value);
+          format::seal(index);
+          p_.fixer->write(off, &index, sizeof(index));
+          (void)p_.fixer->commit();
+        }
+        return false;
+      }
+      at = BlockNo(child.load());
+      if (!p_.layout.usable(at)) {
+        return false;
+      }
+    }
+    return true;
+  }
+
   bool make_chunk(std::uint64_t first) {
     const auto leaf = std::find_if(p_.leaves.begin(), p_.leaves.end(), [first](const Chunk& l) {
       return l.first <= first && first - l.first < format::kIndexFanout * kInodesPerChunk;
     });
-    const auto run = leaf == p_.leaves.end() ? std::nullopt : take_free(format::kChunkBlocks);
+    if (leaf == p_.leaves.end() ||
+        !format::valid(p_.load<format::IndexBlock>(format::byte_off(leaf->block)))) {
+      return false;
+    }
+    const auto run = take_free(format::kChunkBlocks);
     if (!run) {
       return false;
     }
@@ -274,8 +318,11 @@ class Recovery {
   // An empty one, of a generation that was never used.
   void make_root() {
     const Node* root = p_.node(kRootInode.value);
+    if ((root != nullptr && S_ISDIR(root->mode)) || !has_slot(kRootInode.value)) {
+      return;
+    }
     const auto slot = p_.slot(kRootInode.value);
-    if ((root != nullptr && S_ISDIR(root->mode)) || !slot || p_.is_lost<Inode>(*slot)) {
+    if (p_.is_lost<Inode>(*slot)) {
       return;
     }
     const std::uint64_t generation =

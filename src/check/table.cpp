@@ -32,11 +32,30 @@ class Table {
       places_.pop_back();
       read(place);
     }
+    join_unknown();
+    std::sort(p_.leaves.begin(), p_.leaves.end(),
+              [](const Chunk& a, const Chunk& b) { return a.first < b.first; });
     std::sort(p_.chunks.begin(), p_.chunks.end(),
               [](const Chunk& a, const Chunk& b) { return a.first < b.first; });
   }
 
  private:
+  // They may lie in each other.
+  void join_unknown() {
+    std::vector<Unknown>& all = p_.unknown;
+    std::sort(all.begin(), all.end(),
+              [](const Unknown& a, const Unknown& b) { return a.first < b.first; });
+    std::size_t kept = 0;
+    for (const Unknown& next : all) {
+      if (kept > 0 && next.first <= all[kept - 1].end) {
+        all[kept - 1].end = std::max(all[kept - 1].end, next.end);
+      } else {
+        all[kept++] = next;
+      }
+    }
+    all.resize(kept);
+  }
+
   void read(const Place& place) {
     const ByteOff at = format::byte_off(place.block);
     const auto mark = p_.out.mark();
@@ -56,9 +75,21 @@ class Table {
         return;
       }
       index = rebuild_index(p_, index, place.level, place.first);
+      changed = true;  // what it leads to is taken over now
+    }
+    Wanted missing = follow(place, index);
+    if (place.first == 0 && index.child[0].load() == 0) {
+      if (missing.none() && !changed) {
+        p_.out.add(Problem::kIndexPointer, InodeNo(), place.block,
+                   "index block {} has no pointer for the root's inodes", place.block.value);
+      }
+      p_.table_doubted = true;
+      missing.set(0);
+    }
+    if (missing.any() && p_.repairing()) {
+      find_children(p_, index, place.level, place.first, missing);
       changed = true;
     }
-    changed |= follow(place, index);
     if (changed && p_.repairing()) {
       format::seal(index);
       p_.fixer->write(at, &index, sizeof(index));
@@ -66,18 +97,18 @@ class Table {
     }
   }
 
-  // Takes over what the block points to. True: pointers were taken out.
-  bool follow(const Place& place, IndexBlock& index) {
-    bool changed = false;
+  // Takes over what the block points to. Returns the pointers that were taken out.
+  Wanted follow(const Place& place, IndexBlock& index) {
+    Wanted out;
     for (std::size_t i = 0; i < kIndexFanout; ++i) {
       const BlockNo child(index.child[i].load());
       const std::uint64_t first = place.first + i * span_of_index(place.level);
       if (child && !take(place, child, first)) {
         index.child[i].store(0);
-        changed = true;
+        out.set(i);
       }
     }
-    return changed;
+    return out;
   }
 
   bool take(const Place& place, BlockNo child, std::uint64_t first) {

@@ -102,6 +102,22 @@ std::uint64_t newest_in(const Pass& p, BlockNo block, std::uint32_t level, std::
   return level == 0 ? signs_of_chunk(p, block, first).newest : 0;
 }
 
+// All that could be a child of an index block of `level`, by where it begins. Searched once.
+const std::vector<Chunk>& candidates(const Pass& p, std::uint32_t level) {
+  auto& found = p.candidates[level];
+  if (!found) {
+    found.emplace();
+    for (std::uint64_t b = p.layout.first(); b < p.layout.blocks(); ++b) {
+      if (const std::uint64_t begins = child_at(p, BlockNo(b), level); begins != kNowhere) {
+        found->push_back({begins, BlockNo(b)});
+      }
+    }
+    std::stable_sort(found->begin(), found->end(),
+                     [](const Chunk& x, const Chunk& y) { return x.first < y.first; });
+  }
+  return *found;
+}
+
 }  // namespace
 
 std::uint64_t span_of_index(std::uint32_t level) {
@@ -110,6 +126,28 @@ std::uint64_t span_of_index(std::uint32_t level) {
     span *= kIndexFanout;
   }
   return span;
+}
+
+void find_children(const Pass& p, IndexBlock& index, std::uint32_t level, std::uint64_t first,
+                   const Wanted& wanted) {
+  const IndexBlock before = index;
+  const std::uint64_t span = span_of_index(level);
+  const std::vector<Chunk>& all = candidates(p, level);
+  auto at = std::lower_bound(all.begin(), all.end(), first,
+                             [](const Chunk& c, std::uint64_t f) { return c.first < f; });
+  for (; at != all.end() && (at->first - first) / span < kIndexFanout; ++at) {
+    const std::uint64_t i = (at->first - first) / span;
+    if ((at->first - first) % span != 0 || p.used.any({at->block, 1}) || !wanted[i] ||
+        before.child[i].load() != 0) {
+      continue;
+    }
+    // Old places of what has moved look alike: the newer one counts.
+    format::Le64& child = index.child[i];
+    if (child.load() == 0 || newest_in(p, at->block, level, at->first) >
+                                 newest_in(p, BlockNo(child.load()), level, at->first)) {
+      child.store(at->block.value);
+    }
+  }
 }
 
 IndexBlock rebuild_index(const Pass& p, const IndexBlock& damaged, std::uint32_t level,
@@ -124,20 +162,8 @@ IndexBlock rebuild_index(const Pass& p, const IndexBlock& damaged, std::uint32_t
       index.child[i] = damaged.child[i];
     }
   }
-  // Old places of what has moved look alike: the newer one counts.
-  for (std::uint64_t b = p.layout.first(); b < p.layout.blocks(); ++b) {
-    const std::uint64_t begins = child_at(p, BlockNo(b), level);
-    if (begins == kNowhere || begins < first || (begins - first) % span != 0 ||
-        (begins - first) / span >= kIndexFanout || p.used.any({BlockNo(b), 1})) {
-      continue;
-    }
-    format::Le64& child = index.child[(begins - first) / span];
-    const bool known = damaged.child[(begins - first) / span].load() == child.load();
-    if (child.load() == 0 || (!known && newest_in(p, BlockNo(b), level, begins) >
-                                            newest_in(p, BlockNo(child.load()), level, begins))) {
-      child.store(b);
-    }
-  }
+  Wanted all;
+  find_children(p, index, level, first, all.set());
   return index;
 }
 

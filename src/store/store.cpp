@@ -193,7 +193,7 @@ void take_scan(Store::Impl& impl, ScanResult scanned, OpenReport& report) {
   impl.orphans = std::move(scanned.orphans);
   report.damaged_structures = scanned.damaged;
   if (scanned.damaged > 0) {
-    base::log::error("{} damaged structures found; run fsck", scanned.damaged);
+    base::log::error("{} damaged structures found; run fsck.pmemfs", scanned.damaged);
     impl.trusted = false;
     report.may_collect = false;
   }

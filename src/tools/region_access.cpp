@@ -166,8 +166,7 @@ CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
 
 std::string media_failure(const std::string& path, int code) {
   if (code == EUCLEAN) {
-    return fmt::format("{}: its structures contradict themselves; restore the region from a copy",
-                       path);
+    return fmt::format("{0}: its structures contradict themselves; run fsck.pmemfs {0}", path);
   }
   if (code == EIO) {
     return fmt::format(

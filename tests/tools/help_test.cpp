@@ -11,8 +11,8 @@ using namespace pmemfs::test;
 
 namespace {
 
-const char* const kPrograms[] = {"mkfs.pmemfs", "pmemfs", "mount.fuse.pmemfs", "umount.fuse.pmemfs",
-                                 "pmemfsctl"};
+const char* const kPrograms[] = {"mkfs.pmemfs",        "pmemfs",    "mount.fuse.pmemfs",
+                                 "umount.fuse.pmemfs", "pmemfsctl", "fsck.pmemfs"};
 
 std::set<std::string> long_options(const std::string& text) {
   static const std::regex kPattern("--([a-z][a-z-]+)");
@@ -60,9 +60,10 @@ TEST_CASE("--version is one line on stdout") {
   }
 }
 
-TEST_CASE("wrong usage is one line and exit code 1") {
+TEST_CASE("wrong usage is one line and exit code 1, or what fsck(8) has for it") {
   for (const char* name : kPrograms) {
-    check_refused({program(name), "--no-such-option"}, 1, "--no-such-option");
-    check_refused({program(name)}, 1, "--help");
+    const int code = std::string(name) == "fsck.pmemfs" ? 16 : 1;
+    check_refused({program(name), "--no-such-option"}, code, "--no-such-option");
+    check_refused({program(name)}, code, "--help");
   }
 }
