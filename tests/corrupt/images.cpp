@@ -14,11 +14,11 @@ namespace {
 
 constexpr unsigned kHang = 100;  // seconds for one image, which takes milliseconds
 #ifdef PMEMFS_SLOW
-constexpr std::uint64_t kEvery = 211;
-constexpr std::uint64_t kRounds = 4;
+constexpr std::uint64_t kEvery = 499;
+constexpr std::uint64_t kRounds = 2;
 #else
-constexpr std::uint64_t kEvery = 41;
-constexpr std::uint64_t kRounds = 20;
+constexpr std::uint64_t kEvery = 97;
+constexpr std::uint64_t kRounds = 8;
 #endif
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
