@@ -66,6 +66,16 @@ class Shapes {
     add_entry("an entry leads to its own directory", deep, "deeper", deep, kDirectory);
     add_entry("an entry leads to the root", deeper, "deepest", kRoot, kDirectory);
     add_entry("an entry leads up, a cycle", deepest, "bottom", deep, kDirectory);
+    // Looking for the name of a durable file that has none went round for ever.
+    const Structure bottom = find_dentry(image_, deepest, "bottom");
+    const Structure lost = find_dentry(image_, kRoot, "durable");
+    add("a cycle, and a durable file without a name", deep, [=](Bytes image) {
+      alter<Dentry>(image, bottom, [&](Dentry& d) {
+        d.ino.store(deep);
+        d.type = kDirectory;
+      });
+      alter<Dentry>(image, lost, [](Dentry& d) { d.ino.store(2); });
+    });
     add_entry("two entries lead to one directory", kRoot, "void", deep, kDirectory);
     add_entry("a file's entry leads to a directory", kRoot, "small", deep, 8);
     add_entry("an entry leads to a free inode", kRoot, "small", 250, 8);
