@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <ctime>
 #include <utility>
 
@@ -71,7 +72,16 @@ Timestamp file_time() {
 }
 
 Result<InodeRecord> read_inode(Context& c, const Node& node) {
-  return c.store->inode(node.ino);
+  Result<InodeRecord> read = c.store->inode(node.ino);
+  if (!read || !is_regular(*read)) {
+    return read;
+  }
+  // The size of a file with a backing file is the host's.
+  const std::uint64_t size = c.has_backing() ? 0 : read->size.load();
+  if (std::max(size, read->durable_len.load()) > format::kMaxFileSize) {
+    return Error(EUCLEAN);
+  }
+  return read;
 }
 
 Status commit_inode(Context& c, InodeRecord& inode) {

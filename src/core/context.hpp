@@ -84,7 +84,7 @@ struct Context {
 [[nodiscard]] Timestamp file_time();
 
 // The inode under the caller's lock of its node. ENOENT when it is free: for a caller that came by
-// number this is a stale handle.
+// number this is a stale handle. EUCLEAN: damaged, or of a length that no file has.
 [[nodiscard]] Result<InodeRecord> read_inode(Context& c, const Node& node);
 
 [[nodiscard]] inline bool has_flag(const InodeRecord& i, std::uint32_t flag) {

@@ -239,6 +239,14 @@ static Result<std::size_t> copy_through_memory(Context& c, const Handle& from,
   return done;
 }
 
+// How many of `len` bytes the file has from `off` on.
+static Result<std::size_t> part_of(Context& c, Node& node, std::uint64_t off, std::size_t len) {
+  const std::shared_lock lock(node.lock);
+  PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
+  PMEMFS_TRY(const std::uint64_t size, data_size(c, node, inode));
+  return static_cast<std::size_t>(std::min<std::uint64_t>(len, size - std::min(size, off)));
+}
+
 Result<std::size_t> data_copy(Context& c, const Handle& from, std::uint64_t from_off,
                               const Handle& to, std::uint64_t to_off, std::size_t len) {
   if (c.read_only()) {
@@ -248,6 +256,8 @@ Result<std::size_t> data_copy(Context& c, const Handle& from, std::uint64_t from
   if (!fits(from_off, len) || !fits(to_off, len)) {
     return Error(EFBIG);
   }
+  // As it is now: within one file the copy itself may move the end.
+  PMEMFS_TRY(len, part_of(c, *from.node, from_off, len));
   if (c.has_backing()) {
     LockSet locks;
     locks.add(c.nodes.get(from.node->ino));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/directories.hpp"
 #include "core/frames.hpp"
@@ -24,6 +25,7 @@ class PathFinder {
   void run() {
     take(kRootInode, "/");
     pending_.emplace_back(kRootInode, "/");
+    seen_.insert(kRootInode);
     while (!pending_.empty() && !wanted_.empty()) {
       const auto [dir, path] = std::move(pending_.back());
       pending_.pop_back();
@@ -56,7 +58,8 @@ class PathFinder {
       position = (*entry)->position + 1;
       std::string child = path + (path == "/" ? "" : "/") + std::string((*entry)->name);
       take((*entry)->ino, child);
-      if ((*entry)->type == DT_DIR) {
+      // Each once: entries that damage has bent may lead in a circle.
+      if ((*entry)->type == DT_DIR && seen_.insert((*entry)->ino).second) {
         pending_.emplace_back((*entry)->ino, std::move(child));
       }
     }
@@ -65,6 +68,7 @@ class PathFinder {
   Context& c_;
   std::unordered_map<InodeNo, std::string*> wanted_;
   std::vector<std::pair<InodeNo, std::string>> pending_;
+  std::unordered_set<InodeNo> seen_;
 };
 
 constexpr std::uint64_t kBlock = format::kBlockSize;

@@ -101,4 +101,23 @@ TEST_CASE("growing a durable file shows no bytes of before it was cut") {
   }
 }
 
+TEST_CASE("a copy within a file ends where the file ended") {
+  const auto copies = [](CoreRig::Data data, bool durable) {
+    CoreRig rig(data);
+    rig.put("f", std::string(5000, 'f'));
+    REQUIRE(rig.set_durable("f", durable ? "1" : "0") == 0);
+    const auto file = rig.fs().open_file(rig.stat("f").ino, O_RDWR, false);
+    REQUIRE(file.ok());
+    const auto n = rig.fs().copy_range(file->handle, 4000, file->handle, 9000, 4500);
+    REQUIRE(n.ok());
+    CHECK(*n == 1000);
+    CHECK(rig.stat("f").size == 10'000);
+    rig.fs().release(file->handle);
+  };
+  for (const bool durable : {false, true}) {  // which grows first
+    copies(CoreRig::Data::kExtents, durable);
+    copies(CoreRig::Data::kBacking, durable);
+  }
+}
+
 }  // namespace pmemfs::test

@@ -3,6 +3,7 @@
 #include <dirent.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <random>
 #include <set>
@@ -234,6 +235,18 @@ TEST_CASE("damage is EUCLEAN, and the entries around it stay readable") {
     fs.reload_root();
     CHECK(fs.root().find("50").code() == EUCLEAN);
     CHECK(listing(fs.root()).size() == 99);
+  }
+  SECTION("a name that is none, behind a right crc") {
+    format::Dentry dentry{};
+    const std::uint64_t start = at - sizeof(dentry);
+    for (const std::string_view name : {"/0", ".."}) {
+      std::memcpy(&dentry, region.data() + start, sizeof(dentry));
+      format::seal(dentry, name);
+      region.poke(ByteOff(start), &dentry, sizeof(dentry));
+      region.poke(ByteOff(at), name.data(), name.size());
+      CHECK(listing(fs.root()).size() == 99);
+      CHECK(fs.root().find("50").code() == EUCLEAN);
+    }
   }
   SECTION("a header") {
     region.poke(ByteOff(at / 4096 * 4096 + offsetof(format::DirHeader, heads)), "??", 2);
