@@ -1,8 +1,8 @@
 // Power cuts while a backing file moves, and what they leave behind.
 #include <optional>
 
-#include "support/broken_host.hpp"
 #include "fragmented_rig.hpp"
+#include "support/broken_host.hpp"
 
 namespace pmemfs::test {
 namespace {

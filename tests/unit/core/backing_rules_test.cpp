@@ -6,8 +6,8 @@
 
 #include <array>
 
-#include "support/broken_host.hpp"
 #include "core_rig.hpp"
+#include "support/broken_host.hpp"
 
 namespace pmemfs::test {
 

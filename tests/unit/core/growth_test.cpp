@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "support/broken_host.hpp"
 #include "core/ahead.hpp"
 #include "core_rig.hpp"
+#include "support/broken_host.hpp"
 
 namespace pmemfs::test {
 
