@@ -115,7 +115,7 @@ TEST_CASE("what cannot be checked: 8; both superblocks gone: 4; wrong usage: 16"
   check_refused({name, "-C", "x", dir / "file"}, 16, "file descriptor");
   make_region(dir / "r");
   poke(dir / "r" + "/region", 60);
-  poke(dir / "r" + "/region", 511 * 4096 + 60);
+  poke(dir / "r" + "/region", 4095 * 4096 + 60);
   const ProgramResult lost = fsck({"-y", dir / "r"});
   CHECK(lost.status == 4);
   CHECK(lost.output.find("both superblocks are damaged") == 0);
