@@ -115,9 +115,12 @@ void Cutter::states_of_cut(const std::string& where) {
     do {
       look(all, fmt::format("{}, state {}", where, state++));
     } while (all.next());
-  } else {
+  } else if (limits_.samples > 0 || (figures_.workloads + cuts_) % 2 == 0 ||
+             counter.product() == 1) {
     test::KeepNone none;
     look(none, where + ", nothing kept");
+  } else {
+    sample(0, counter.choices(), where);
   }
   for (std::size_t i = 0; counter.product() > 1 && i < limits_.samples; ++i) {
     sample(i, counter.choices(), where);

@@ -8,7 +8,7 @@
 
 namespace pmemfs::crash {
 
-// Not thread-safe.
+// Not thread-safe, one at a time.
 class Explorer {
  public:
   Explorer(Placement placement, const Limits& limits, std::uint64_t seed);
@@ -30,6 +30,7 @@ class Explorer {
  private:
   [[nodiscard]] Media start() const;
 
+  test::SimRegion::Recycling recycling_;
   Placement placement_;
   Limits limits_;
   std::uint64_t seed_;

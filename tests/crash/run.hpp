@@ -14,7 +14,8 @@ namespace pmemfs::crash {
 
 struct Limits {
   std::size_t all = 16;     // up to so many states of a cut are all looked at
-  std::size_t samples = 4;  // of more, and torn ones of few: so many, beside the one without any
+  std::size_t samples = 4;  // of more, and torn ones of few: so many beside the one without any,
+                            // or (0) in turns that one and one sample
   std::size_t second = 0;   // of the states of a cut, so many are cut again while they recover
 };
 

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <optional>
+#include <utility>
 
 namespace pmemfs::test {
 namespace {
@@ -17,6 +19,11 @@ constexpr std::uint64_t kPage = 4096;
 bool is_zero(const std::byte* page) {
   return *page == std::byte{0} && std::memcmp(page, page + 1, kPage - 1) == 0;
 }
+
+// Memory of regions that ended, and its size; none while nobody recycles.
+std::optional<std::vector<std::pair<std::byte*, std::uint64_t>>> g_spare;
+constexpr std::uint64_t kMostRecycled = 64ULL << 20U;
+constexpr std::size_t kMostSpare = 16;
 
 }  // namespace
 
@@ -35,12 +42,43 @@ SimRegion::SimRegion(const std::vector<std::byte>& image, std::uint64_t limit) {
 }
 
 SimRegion::~SimRegion() {
-  ::munmap(mutable_data(), limit_);
+  if (g_spare && !resized_ && limit_ <= kMostRecycled && g_spare->size() < kMostSpare) {
+    give_back();
+  } else {
+    ::munmap(mutable_data(), limit_);
+  }
+}
+
+// Zeros, as it came.
+void SimRegion::give_back() {
+  for (std::uint64_t page = 0; page < used_.size(); ++page) {
+    if (used_[page]) {
+      std::memset(mutable_data() + page * kPage, 0, kPage);
+    }
+  }
+  g_spare->emplace_back(mutable_data(), limit_);
+}
+
+SimRegion::Recycling::Recycling() {
+  g_spare.emplace();
+}
+
+SimRegion::Recycling::~Recycling() {
+  for (const auto& [memory, size] : *g_spare) {
+    ::munmap(memory, size);
+  }
+  g_spare.reset();
 }
 
 void SimRegion::reserve(std::uint64_t size, std::uint64_t limit) {
   assert(size > 0 && size % kPage == 0);
   limit_ = std::max(size, limit);
+  if (g_spare && !g_spare->empty() && g_spare->back().second == limit_) {
+    set_extent(g_spare->back().first, size);
+    g_spare->pop_back();
+    used_.resize(size / kPage);
+    return;
+  }
   void* p = ::mmap(nullptr, limit_, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p == MAP_FAILED) {
@@ -167,6 +205,7 @@ Status SimRegion::grow(std::uint64_t new_size) {
     return Error(ENOSPC);
   }
   const std::lock_guard lock(mutex_);
+  resized_ = true;
   protect(size(), new_size, PROT_READ | PROT_WRITE);
   used_.resize(new_size / kPage);
   set_extent(mutable_data(), new_size);
@@ -180,6 +219,7 @@ Status SimRegion::shrink(std::uint64_t new_size) {
   }
   const std::lock_guard lock(mutex_);
   const std::uint64_t old_size = size();
+  resized_ = true;
   set_extent(mutable_data(), new_size);
   used_.resize(new_size / kPage);
   pending_.erase(pending_.lower_bound(new_size / kCacheLineSize), pending_.end());

@@ -58,6 +58,17 @@ class SimRegion final : public Region {
   // What is given up becomes inaccessible.
   Status shrink(std::uint64_t new_size) override;
 
+  // While one lives, the memory of regions of up to 64 MiB that end is kept for those that begin:
+  // half of the time of tests that recover many thousand times. What is stored past the functions
+  // above would be found in another region. One at a time, in one thread.
+  class Recycling {
+   public:
+    Recycling();
+    ~Recycling();
+    Recycling(const Recycling&) = delete;
+    Recycling& operator=(const Recycling&) = delete;
+  };
+
   // What is found after a power failure at this moment.
   [[nodiscard]] std::unique_ptr<SimRegion> crash(Chooser& chooser) const;
   // The same as bytes; slower.
@@ -95,6 +106,7 @@ class SimRegion final : public Region {
   };
 
   void reserve(std::uint64_t size, std::uint64_t limit);
+  void give_back();
   [[nodiscard]] Line read_line(std::uint64_t line) const;
   template <typename Change>
   void change(ByteOff off, std::uint64_t n, bool streamed, Change apply);
@@ -113,6 +125,7 @@ class SimRegion final : public Region {
   std::atomic<bool> fail_every_grow_{false};
   Granularity granularity_ = Granularity::kCacheLine;
   bool read_only_ = false;
+  bool resized_ = false;  // not all of the memory is accessible, or was
 };
 
 }  // namespace pmemfs::test
