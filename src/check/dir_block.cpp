@@ -47,12 +47,6 @@ std::optional<Entry> read_entry(const Pass& p, BlockNo block, std::uint32_t slot
                static_cast<std::uint8_t>(n), dentry.type};
 }
 
-bool is_legal_name(std::string_view name) {
-  using namespace std::string_view_literals;
-  return !name.empty() && name != "." && name != ".." &&
-         name.find_first_of("/\0"sv) == std::string_view::npos;
-}
-
 DirBlock::DirBlock(const Pass& p, const format::Inode& dir, BlockNo block, std::uint64_t index)
     : block_(block), ino_(dir.ino.load()), generation_(dir.generation.load()) {
   const auto media = p.load<DirHeader>(format::byte_off(block));

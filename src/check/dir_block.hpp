@@ -25,9 +25,6 @@ struct Entry {
 // The name of a whole entry, in the region.
 [[nodiscard]] std::string_view name_of(const Pass& p, BlockNo block, std::uint32_t slot);
 
-// Not empty, not "." or "..", without '/' and zero.
-[[nodiscard]] bool is_legal_name(std::string_view name);
-
 // A block of a directory: its entries, and what its header says of them.
 class DirBlock {
  public:

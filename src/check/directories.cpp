@@ -10,6 +10,7 @@
 #include "check/pass.hpp"
 #include "check/text.hpp"
 #include "format/checks.hpp"
+#include "store/dir_block.hpp"
 
 namespace pmemfs::check {
 namespace {
@@ -82,7 +83,7 @@ class DirectoryCheck {
   }
 
   bool check(const Entry& entry, BlockNo block) {
-    if (!is_legal_name(name_of(p_, block, entry.slot))) {
+    if (!store::is_legal_name(name_of(p_, block, entry.slot))) {
       say(Problem::kEntryName, block, "has an entry '{}', which is no name", shown(block, entry));
       return false;
     }

@@ -164,21 +164,23 @@ Result<HostStat> stat(Context& c, const Node& node, const InodeRecord& inode) {
   return host;
 }
 
-// Runs `make`, which makes [from, to) written, and syncs; gives a shorter file back on failure.
+// Runs `make`, which makes [from, to) written, and syncs; gives a shorter file back on failure, so
+// that what was refused is not there.
 template <typename Make>
 static Status fill_by(Context& c, const InodeRecord& inode, int fd, std::uint64_t from,
                       std::uint64_t to, const Make& make) {
-  if (to > from) {
-    PMEMFS_TRY(const HostStat before, c.backing->stat_fd(fd));
-    const Status done = make(before.size);
-    if (!done) {
-      if (before.size < to) {
-        (void)c.backing->truncate(fd, std::max(before.size, from));
-      }
-      return done;
-    }
+  if (to <= from) {
+    return sync_with_name(c, inode, fd);
   }
-  return sync_with_name(c, inode, fd);
+  PMEMFS_TRY(const HostStat before, c.backing->stat_fd(fd));
+  Status done = make(before.size);
+  if (done) {
+    done = sync_with_name(c, inode, fd);
+  }
+  if (!done && before.size < to) {
+    (void)c.backing->truncate(fd, std::max(before.size, from));
+  }
+  return done;
 }
 
 Status fill(Context& c, const InodeRecord& inode, int fd, std::uint64_t from, std::uint64_t to) {
@@ -264,11 +266,14 @@ static Result<std::size_t> append_durable(Context& c, Node& node, InodeRecord& i
     PMEMFS_TRY(const std::size_t n, c.backing->write(fd, promised, src.data(), src.size()));
     return n == src.size() ? Status() : Status(Error(ENOSPC));
   };
-  if (const Status written = with_space(c, whole); !written) {
-    (void)c.backing->truncate(fd, std::max(before.size, promised));
-    return written.error();
+  Status done = with_space(c, whole);
+  if (done) {
+    done = sync_with_name(c, inode, fd);
   }
-  PMEMFS_CHECK(sync_with_name(c, inode, fd));
+  if (!done) {
+    (void)c.backing->truncate(fd, std::max(before.size, promised));
+    return done.error();
+  }
   PMEMFS_CHECK(promise(c, inode, promised + src.size()));
   return src.size();
 }
@@ -307,7 +312,8 @@ static Status allocate_durable(Context& c, Node& node, InodeRecord& inode, int f
   const bool keep_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
   const std::uint64_t promised = inode.durable_len.load();
   const std::uint64_t end = off + len;
-  if (end > promised && !keep_size) {
+  const bool grows = end > promised && !keep_size;
+  if (grows) {
     PMEMFS_CHECK(grow_durable(c, node, inode, fd, end));
   }
   if ((mode & FALLOC_FL_ZERO_RANGE) != 0) {
@@ -320,7 +326,7 @@ static Status allocate_durable(Context& c, Node& node, InodeRecord& inode, int f
     return with_space(
         c, [&] { return c.backing->allocate(fd, FALLOC_FL_KEEP_SIZE, from, end - from); });
   }
-  return mark_modified(c, fd);
+  return grows ? Status() : mark_modified(c, fd);
 }
 
 Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint64_t off,

@@ -10,16 +10,6 @@ using format::Dentry;
 using format::DirHeader;
 using format::kDirSlots;
 
-namespace {
-
-// Others would be passed to the kernel, which gives up on the whole listing.
-bool is_name(std::string_view name) {
-  return name != "." && name != ".." && std::memchr(name.data(), '/', name.size()) == nullptr &&
-         std::memchr(name.data(), '\0', name.size()) == nullptr;
-}
-
-}  // namespace
-
 std::optional<DirBits> read_header(const std::byte* at, const format::Inode& dir,
                                    std::uint64_t index) {
   DirHeader header{};
@@ -34,6 +24,11 @@ std::optional<DirBits> read_header(const std::byte* at, const format::Inode& dir
   return bits;
 }
 
+bool is_legal_name(std::string_view name) {
+  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
+         name.find('\0') == name.npos;
+}
+
 std::optional<DirSlots> read_entry(const std::byte* at, const DirBits& bits, std::uint32_t slot) {
   at += std::size_t{slot} * format::kDirSlotSize;
   Dentry dentry{};
@@ -46,7 +41,8 @@ std::optional<DirSlots> read_entry(const std::byte* at, const DirBits& bits, std
   }
   const std::string_view name(reinterpret_cast<const char*>(at + sizeof(dentry)), dentry.name_len);
   const std::uint64_t target = dentry.ino.load();
-  if (!format::valid(dentry, name) || !is_name(name) || target == 0 || target > format::kMaxInode) {
+  if (!format::valid(dentry, name) || !is_legal_name(name) || target == 0 ||
+      target > format::kMaxInode) {
     return std::nullopt;
   }
   return DirSlots{InodeNo(target), dentry.type, dentry.hash.load(), name};

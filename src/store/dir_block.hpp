@@ -27,7 +27,10 @@ struct DirSlots {
 // What the header of the block at `at` says; nullopt when it is damaged, or another's.
 [[nodiscard]] std::optional<DirBits> read_header(const std::byte* at, const format::Inode& dir,
                                                  std::uint64_t index);
-// The entry that starts in `slot`; nullopt when it is damaged.
+// Not empty, not "." or "..", without '/' and zero. Others may not be passed to the kernel, which
+// gives up on the whole listing.
+[[nodiscard]] bool is_legal_name(std::string_view name);
+// The entry that starts in `slot`; nullopt when it is damaged, or its name is not legal.
 [[nodiscard]] std::optional<DirSlots> read_entry(const std::byte* at, const DirBits& bits,
                                                  std::uint32_t slot);
 

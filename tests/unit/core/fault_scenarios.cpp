@@ -174,10 +174,10 @@ std::vector<FaultScenario> data() {
        [](FaultWorld& w) {
          return w.write_at(100, some(2));
        }},
-      {"durable append", "durable",
-       [](FaultWorld& w) {
-         return w.write_at(3 * kBlock, some(9));
-       }},
+      {.name = "durable append",
+       .open = "durable",
+       .act = [](FaultWorld& w) { return w.write_at(3 * kBlock, some(9)); },
+       .undone = true},
       {.name = "durable write behind the end",
        .open = "durable",
        .act = [](FaultWorld& w) { return w.write_at(20 * kBlock + 1, some(2)); },
@@ -214,10 +214,10 @@ std::vector<FaultScenario> data() {
        [](FaultWorld& w) {
          return allocate(w, 0, 0, 40 * kBlock);
        }},
-      {"durable allocation", "durable",
-       [](FaultWorld& w) {
-         return allocate(w, 0, 0, 20 * kBlock);
-       }},
+      {.name = "durable allocation",
+       .open = "durable",
+       .act = [](FaultWorld& w) { return allocate(w, 0, 0, 20 * kBlock); },
+       .undone = true},
       {"punch", "file",
        [](FaultWorld& w) {
          return allocate(w, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kBlock + 1, 2 * kBlock);

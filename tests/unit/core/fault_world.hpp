@@ -57,6 +57,7 @@ struct FaultScenario {
   const char* open;  // the file that is open meanwhile; "": none
   std::function<int(FaultWorld&)> act;
   bool names_only = false;  // what fails has not happened, whatever it was that failed
+  bool undone = false;      // the same for what has data
   // What may be left of it, too, when a call of the host fails.
   std::function<int(FaultWorld&)> part = {};
 };

@@ -74,7 +74,7 @@ CoreTree tree_after(const FaultScenario& s, const std::function<int(FaultWorld&)
 // taken and could not sync, or tell about, is there.
 std::vector<CoreTree> results_of(const FaultScenario& s) {
   std::vector<CoreTree> trees;
-  if (!s.names_only) {
+  if (!s.names_only && !s.undone) {
     trees.push_back(tree_after(s, s.act));
   }
   if (s.part) {
