@@ -96,8 +96,7 @@ Result<Report> check(Region& region, BackingDir* backing, const Options& options
   }
   Report report;
   Findings out(options.most_findings);
-  PMEMFS_TRY(const std::optional<Superblock> s,
-             check_superblocks(region, options.repair, out, report));
+  PMEMFS_TRY(const std::optional<Superblock> s, check_superblocks(region, options, out, report));
   if (s && !region.read_only() && (s->ro_compat.load() & ~format::kKnownRoCompat) != 0) {
     return Error(EROFS);
   }

@@ -14,12 +14,13 @@
 #include "pmemfs/region.hpp"
 #include "pmemfs/result.hpp"
 #include "pmemfs/types.hpp"
+#include "store/store.hpp"
 
 namespace pmemfs::check {
 
 enum class Problem : std::uint8_t {
   kSuperblockCopy,  // one of the two is damaged, in a way that no crash explains
-  kSuperblocks,     // both are; nothing else could be read
+  kSuperblocks,     // both are; nothing else was read, unless a repair wrote new ones
   kRegionSize,      // the region is shorter than its superblock says; nothing else was read
   kFeature,         // an inode uses what the superblock's feature bits do not tell
   kNextGeneration,  // an inode has a generation that is yet to be given out
@@ -90,6 +91,9 @@ struct Options {
   std::size_t most_findings = 1000;  // kept; all are counted
   // Whose host files the data directory says that it holds; nullopt: it does not matter.
   std::optional<Result<format::Uuid>> host_owner;
+  // What the region is: a repair may write new superblocks when both are damaged. `uuid` and
+  // `label` are taken where the damaged ones do not agree on theirs. nullopt: it does not.
+  std::optional<store::FormatOptions> remake;
   // How far a phase is. False ends the check at the next safe place.
   std::function<bool(Phase phase, std::uint64_t done, std::uint64_t total)> watch;
 };

@@ -8,9 +8,10 @@
 
 namespace pmemfs::check {
 
-// The one in force; says which copy no crash explains, and in a repair writes both anew. nullopt:
-// nothing else can be read, and why was said. Errors: EINVAL, EOPNOTSUPP as check().
-Result<std::optional<format::Superblock>> check_superblocks(Region& region, bool repair,
+// The one in force; says which copy no crash explains, and in a repair writes both anew, also when
+// both are damaged (Options::remake). nullopt: nothing else can be read, and why was said. Errors:
+// EINVAL, EOPNOTSUPP as check().
+Result<std::optional<format::Superblock>> check_superblocks(Region& region, const Options& options,
                                                             Findings& out, Report& report);
 
 }  // namespace pmemfs::check

@@ -134,6 +134,9 @@ Status UndoRegion::write_header(bool finished) {
 }
 
 Status UndoRegion::finish() {
+  if (header_.uuid == format::Uuid{}) {
+    header_.uuid = newest(*this).uuid;  // there was no superblock, and the repair wrote one
+  }
   return failure_ != 0 ? Status(Error(failure_)) : write_header(true);
 }
 

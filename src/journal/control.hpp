@@ -17,12 +17,13 @@ enum class Control : std::uint8_t {
 
 #ifdef PMEMFS_CONTROL_JOURNAL
 inline Control g_control = Control::kNone;
-#else
-inline constexpr Control g_control = Control::kNone;
-#endif
-
-[[nodiscard]] inline bool left_out(Control what) {
+inline bool left_out(Control what) {
   return g_control == what;
 }
+#else
+constexpr bool left_out(Control /*what*/) {
+  return false;
+}
+#endif
 
 }  // namespace pmemfs::journal

@@ -25,8 +25,8 @@ std::optional<DirBits> read_header(const std::byte* at, const format::Inode& dir
 }
 
 bool is_legal_name(std::string_view name) {
-  return !name.empty() && name != "." && name != ".." && name.find('/') == name.npos &&
-         name.find('\0') == name.npos;
+  return !name.empty() && name != "." && name != ".." && name.find('/') == std::string_view::npos &&
+         name.find('\0') == std::string_view::npos;
 }
 
 std::optional<DirSlots> read_entry(const std::byte* at, const DirBits& bits, std::uint32_t slot) {

@@ -27,29 +27,6 @@ void copy_text(char (&to)[kSize], const std::string& from) {
   std::memcpy(to, from.data(), std::min(from.size(), kSize - 1));
 }
 
-Superblock make_superblock(const Region& region, const FormatOptions& options) {
-  Superblock s{};
-  s.magic.store(format::kSuperblockMagic);
-  s.version.store(format::kFormatVersion);
-  s.block_size.store(format::kBlockSize);
-  s.uuid = options.uuid;
-  copy_text(s.label, options.label);
-  s.kind.store(static_cast<std::uint32_t>(options.kind));
-  s.flags.store(options.emulated ? format::kSbEmulated : 0);
-  s.region_blocks.store(region.size() / format::kBlockSize);
-  s.lane_start.store(format::kLaneStart);
-  s.lane_count.store(format::kLaneCount);
-  s.lane_blocks.store(format::kLaneBlocks);
-  s.inode_root.store(kIndexStart);
-  s.inode_root_copy.store(kRootCopy);
-  s.next_generation.store(2);  // the root directory has 1
-  s.state.store(static_cast<std::uint32_t>(format::RegionState::kClean));
-  s.made_at.store(static_cast<std::uint64_t>(std::time(nullptr)));
-  copy_text(s.made_by, options.made_by);
-  s.device_alignment.store(options.device_alignment);
-  return s;
-}
-
 void write_index(Region& region) {
   for (std::uint32_t i = 0; i < format::kIndexLevels; ++i) {
     IndexBlock block{};
@@ -89,6 +66,29 @@ void write_root(Region& region, const FormatOptions& options) {
 
 }  // namespace
 
+Superblock new_superblock(const Region& region, const FormatOptions& options) {
+  Superblock s{};
+  s.magic.store(format::kSuperblockMagic);
+  s.version.store(format::kFormatVersion);
+  s.block_size.store(format::kBlockSize);
+  s.uuid = options.uuid;
+  copy_text(s.label, options.label);
+  s.kind.store(static_cast<std::uint32_t>(options.kind));
+  s.flags.store(options.emulated ? format::kSbEmulated : 0);
+  s.region_blocks.store(region.size() / format::kBlockSize);
+  s.lane_start.store(format::kLaneStart);
+  s.lane_count.store(format::kLaneCount);
+  s.lane_blocks.store(format::kLaneBlocks);
+  s.inode_root.store(kIndexStart);
+  s.inode_root_copy.store(kRootCopy);
+  s.next_generation.store(2);  // the root directory has 1
+  s.state.store(static_cast<std::uint32_t>(format::RegionState::kClean));
+  s.made_at.store(static_cast<std::uint64_t>(std::time(nullptr)));
+  copy_text(s.made_by, options.made_by);
+  s.device_alignment.store(options.device_alignment);
+  return s;
+}
+
 Status Store::format(Region& region, const FormatOptions& options) {
   if (region.size() < format::kMinRegionSize || region.size() > format::kMaxRegionSize ||
       options.label.size() >= sizeof(Superblock::label)) {
@@ -101,7 +101,7 @@ Status Store::format(Region& region, const FormatOptions& options) {
   region.stream_zeros(ByteOff(0), format::kBlockSize);
   region.stream_zeros(format::byte_off(BlockNo(format::kSuperblockCopyBlock)), format::kBlockSize);
   region.fence();
-  Superblock s = make_superblock(region, options);
+  Superblock s = new_superblock(region, options);
   journal::format_lanes(region, lanes_of(s));
   write_index(region);
   write_root(region, options);

@@ -30,6 +30,10 @@ struct FormatOptions {
   std::uint64_t device_alignment = 0;  // bytes, of a DAX device
 };
 
+// What the superblock of a new filesystem says: the geometry that every region has, and `options`.
+// Not sealed; `update` is 0.
+[[nodiscard]] format::Superblock new_superblock(const Region& region, const FormatOptions& options);
+
 struct OpenReport {
   bool used_second_superblock = false;  // the first was damaged
   bool was_clean = false;

@@ -16,6 +16,7 @@
 #include "tools/fsck_report.hpp"
 #include "tools/region_access.hpp"
 #include "tools/stop_signals.hpp"
+#include "tools/uuid.hpp"
 
 namespace pmemfs::tools {
 namespace {
@@ -98,6 +99,8 @@ check::Report run_check(const FsckOptions& options, const region::RegionHandle& 
   if (host) {
     how.host_owner = backing::read_owner(handle.data_fd());
   }
+  how.remake = facts_for_superblock(handle);
+  how.remake->uuid = how.host_owner && how.host_owner->ok() ? **how.host_owner : make_uuid();
   how.watch = [&](check::Phase phase, std::uint64_t done, std::uint64_t total) {
     progress.show(phase, done, total);
     return !stopped.load();

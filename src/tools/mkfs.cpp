@@ -66,28 +66,12 @@ void prepare_data(const region::RegionHandle& handle) {
   require(dir.sync_all(), path, "cannot sync its data directory");
 }
 
-format::RegionKind kind_on_media(region::HostKind kind) {
-  switch (kind) {
-    case region::HostKind::kDirectory:
-      return format::RegionKind::kDirectory;
-    case region::HostKind::kDevdax:
-      return format::RegionKind::kDevdax;
-    case region::HostKind::kFile:
-    case region::HostKind::kOther:  // of which no region is made
-      break;
-  }
-  return format::RegionKind::kFile;
-}
-
 store::FormatOptions format_options(const MkfsOptions& options,
                                     const region::RegionHandle& handle) {
-  store::FormatOptions format;
-  format.kind = kind_on_media(handle.kind());
-  format.device_alignment = handle.host().alignment;
+  store::FormatOptions format = facts_for_superblock(handle);
   format.emulated = options.emulate && !handle.host().map_sync;
   format.uuid = options.uuid == format::Uuid{} ? make_uuid() : options.uuid;
   format.label = options.label;
-  format.made_by = version();
   format.root_mode = options.root_mode;
   format.root_uid = options.root_uid;
   format.root_gid = options.root_gid;

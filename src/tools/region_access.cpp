@@ -9,6 +9,7 @@
 
 #include "backing/layout.hpp"
 #include "base/crc32c.hpp"
+#include "tools/cli.hpp"
 #include "tools/failure.hpp"
 #include "tools/mount_table.hpp"
 #include "tools/size.hpp"
@@ -63,6 +64,19 @@ void check_alignment(const region::RegionHandle& handle, const format::Superbloc
         "the old one (ndctl create-namespace --align)",
         handle.path(), show_size(now), show_size(then));
   }
+}
+
+format::RegionKind kind_on_media(region::HostKind kind) {
+  switch (kind) {
+    case region::HostKind::kDirectory:
+      return format::RegionKind::kDirectory;
+    case region::HostKind::kDevdax:
+      return format::RegionKind::kDevdax;
+    case region::HostKind::kFile:
+    case region::HostKind::kOther:  // of which no region is made
+      break;
+  }
+  return format::RegionKind::kFile;
 }
 
 }  // namespace
@@ -156,7 +170,8 @@ CheckedSuperblock check_superblock(const region::RegionHandle& handle) {
            "pmemfs that made it, then make it anew with mkfs.pmemfs --force",
            path, PMEMFS_VERSION);
     case store::SuperblockFault::kDamaged:
-      fail(kExitFailure, "{}: both superblocks are damaged; restore the region from a copy", path);
+      fail(kExitFailure,
+           "{}: both superblocks are damaged; fsck.pmemfs --repair may write new ones", path);
     case store::SuperblockFault::kSize:
       fail_too_short(handle);
     case store::SuperblockFault::kUnreadable:
@@ -179,6 +194,15 @@ std::string media_failure(const std::string& path, int code) {
         path);
   }
   return fmt::format("{}: cannot be opened: {}", path, error_text(code));
+}
+
+store::FormatOptions facts_for_superblock(const region::RegionHandle& handle) {
+  store::FormatOptions facts;
+  facts.kind = kind_on_media(handle.kind());
+  facts.device_alignment = handle.host().alignment;
+  facts.emulated = !handle.host().map_sync;
+  facts.made_by = version();
+  return facts;
 }
 
 }  // namespace pmemfs::tools

@@ -31,6 +31,10 @@ struct CheckedSuperblock {
 // Throws Failure when the region holds no superblock that this version understands.
 CheckedSuperblock check_superblock(const region::RegionHandle& handle);
 
+// What the superblock of a region there says of where it lies: kind, emulation, alignment, and
+// which version made it.
+store::FormatOptions facts_for_superblock(const region::RegionHandle& handle);
+
 // The line for a failed Store::open or Filesystem::open.
 std::string media_failure(const std::string& path, int code);
 

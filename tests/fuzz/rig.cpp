@@ -11,14 +11,32 @@
 
 namespace pmemfs::fuzz {
 
+namespace {
+
+// Formatted once for each kind: a run of a target is short.
+std::unique_ptr<test::SimRegion> formatted(bool backing) {
+  static std::unique_ptr<test::SimRegion> made[2];
+  std::unique_ptr<test::SimRegion>& region = made[backing ? 1 : 0];
+  if (!region) {
+    region = std::make_unique<test::SimRegion>(format::kMinRegionSize, 64ULL << 20U);
+    store::FormatOptions options;
+    options.kind = backing ? format::RegionKind::kDirectory : format::RegionKind::kFile;
+    options.uuid.fill(7);
+    demand(store::Store::format(*region, options).ok(), "format");
+  }
+  test::KeepAll all;
+  return region->crash(all);
+}
+
+}  // namespace
+
 Rig::Rig(bool backing)
-    : region_(std::make_unique<test::SimRegion>(format::kMinRegionSize, 64ULL << 20U)),
+    : region_(formatted(backing)),
       host_(backing ? std::make_unique<test::SimBackingDir>() : nullptr) {
   base::log::init_callback([](base::log::Level, const std::string&) {});
-  store::FormatOptions options;
-  options.kind = backing ? format::RegionKind::kDirectory : format::RegionKind::kFile;
-  options.uuid.fill(7);
-  demand(store::Store::format(*region_, options).ok(), "format");
+  if (host_) {
+    host_->expect_no_mappings();
+  }
   open();
 }
 

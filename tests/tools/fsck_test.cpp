@@ -116,9 +116,15 @@ TEST_CASE("what cannot be checked: 8; both superblocks gone: 4; wrong usage: 16"
   make_region(dir / "r");
   poke(dir / "r" + "/region", 60);
   poke(dir / "r" + "/region", 4095 * 4096 + 60);
-  const ProgramResult lost = fsck({"-y", dir / "r"});
+  const ProgramResult lost = fsck({"-n", dir / "r"});
   CHECK(lost.status == 4);
   CHECK(lost.output.find("both superblocks are damaged") == 0);
+  const std::string damaged = read_file(dir / "r" + "/region");
+  CHECK(fsck({"-y", "--undo-file", dir / "saved", dir / "r"}).status == 1);
+  CHECK(fsck({dir / "r"}).status == 0);
+  CHECK(fsck({"--apply-undo", dir / "saved", dir / "r"}).status == 0);
+  CHECK((read_file(dir / "r" + "/region") == damaged));
+  CHECK(fsck({"-y", dir / "r"}).status == 1);
   make_region(dir / "u");
   write_file(dir / "no undo", "text");
   check_refused({name, "--apply-undo", dir / "no undo", dir / "u"}, 8, "not an undo file");

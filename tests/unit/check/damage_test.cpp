@@ -11,6 +11,7 @@
 #include "format/checks.hpp"
 #include "harness/catch.hpp"
 #include "pmemfs/format.hpp"
+#include "store/store.hpp"
 
 using namespace pmemfs;
 using test::alter;
@@ -104,6 +105,51 @@ TEST_CASE("both superblocks damaged: nothing else is read or written") {
     CHECK(report.stays_damaged());
     CHECK_FALSE(report.complete);
   }
+}
+
+TEST_CASE("both superblocks damaged: a repair that knows what the region is writes new ones") {
+  for (const Data data : {Data::kExtents, Data::kBacking}) {
+    CheckRig rig(data);
+    rig.damage([](Image image) {
+      flip(image, 130);
+      flip(image, format::kSuperblockCopyBlock * format::kBlockSize + 3000);
+    });
+    check::Options options;
+    options.repair = true;
+    options.remake.emplace();
+    options.remake->kind =
+        data == Data::kBacking ? format::RegionKind::kDirectory : format::RegionKind::kFile;
+    options.remake->uuid.fill(99);
+    const auto repaired = check::check(rig.region(), rig.host(), options);
+    REQUIRE(repaired.ok());
+    INFO(describe(*repaired));
+    CHECK(test::problems(*repaired) == Words{"superblocks"});
+    CHECK(repaired->complete);
+    CHECK_FALSE(repaired->stays_damaged());
+    CHECK(rig.check().clean());
+    const auto s = store::read_superblock(rig.region(), nullptr, nullptr);
+    REQUIRE(s.ok());
+    CHECK(s->uuid != options.remake->uuid);        // both copies agreed on their own
+    CHECK(s->next_generation.load() > 1U << 30U);  // beyond all that were given out
+    CHECK(rig.look() == rig.tree());
+  }
+}
+
+TEST_CASE("both superblocks damaged, and no root of an inode table: nothing is written") {
+  CheckRig rig(Data::kExtents);
+  rig.damage([](Image image) {
+    flip(image, 60);
+    flip(image, format::kSuperblockCopyBlock * format::kBlockSize + 60);
+    flip(image, 257 * format::kBlockSize + 64);
+    flip(image, 4094 * format::kBlockSize + 64);
+  });
+  check::Options options;
+  options.repair = true;
+  options.remake.emplace();
+  const auto report = check::check(rig.region(), nullptr, options);
+  REQUIRE(report.ok());
+  CHECK(report->stays_damaged());
+  CHECK_FALSE(report->complete);
 }
 
 TEST_CASE("a region that is shorter than it says") {
