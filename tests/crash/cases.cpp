@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <string>
 
@@ -17,10 +18,16 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
   return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
 
-void report(const char* what, const Figures& figures) {
-  fmt::print("{}: {} workloads, {} cuts, {} states, {} after a second cut, {} violations\n", what,
-             figures.workloads, figures.cuts, figures.states, figures.second_states,
-             figures.violations.size());
+using Clock = std::chrono::steady_clock;
+
+void report(const char* what, const Figures& figures, Clock::time_point since) {
+  const std::chrono::duration<double> seconds = Clock::now() - since;
+  const auto states = static_cast<double>(figures.states + figures.second_states);
+  fmt::print(
+      "{}: {} workloads, {} cuts, {} states, {} after a second cut, {} violations; {:.0f} states a "
+      "second\n",
+      what, figures.workloads, figures.cuts, figures.states, figures.second_states,
+      figures.violations.size(), states / seconds.count());
   for (std::size_t i = 0; i < figures.violations.size() && i < 20; ++i) {
     FAIL_CHECK(figures.violations[i]);
   }
@@ -29,6 +36,7 @@ void report(const char* what, const Figures& figures) {
 }  // namespace
 
 void explore_given(Placement placement) {
+  const auto since = Clock::now();
   const char* const given = std::getenv("PMEMFS_CRASH_WORKLOAD");
   if (given == nullptr) {
     PMEMFS_SKIP("needs PMEMFS_CRASH_WORKLOAD, such as \"create n; write n\"");
@@ -44,18 +52,23 @@ void explore_given(Placement placement) {
   const Operation& last = *steps.back();
   steps.pop_back();
   explorer.explore(steps, last);
-  report(given, explorer.figures());
+  report(given, explorer.figures(), since);
 }
 
 void explore_singles(Placement placement) {
+  const auto since = Clock::now();
   Explorer explorer(placement, {32, 5, 2}, from_environment("PMEMFS_SEED", 1));
+  const Operation& create = find_operation(explorer.all(), "create n");
+  const Operation& write = find_operation(explorer.all(), "write n");
   for (const Operation& operation : explorer.all()) {
     explorer.explore({}, operation);
+    explorer.explore({&create, &write}, operation);  // of a file that nobody has synced
   }
-  report("one operation", explorer.figures());
+  report("one operation", explorer.figures(), since);
 }
 
 void explore_pairs(Placement placement) {
+  const auto since = Clock::now();
   const std::uint64_t states = from_environment("PMEMFS_CRASH_STATES", 0);
   Explorer explorer(placement, {states, states, states / 8}, from_environment("PMEMFS_SEED", 1));
   for (const Operation& first : explorer.all()) {
@@ -63,17 +76,18 @@ void explore_pairs(Placement placement) {
       explorer.explore({&first}, second);
     }
   }
-  report("two operations", explorer.figures());
+  report("two operations", explorer.figures(), since);
 }
 
 void explore_walks(Placement placement) {
+  const auto since = Clock::now();
   Explorer explorer(placement, {8, 2, 1}, 1);
   const std::uint64_t first = from_environment("PMEMFS_SEED", 1);
   const std::uint64_t walks = from_environment("PMEMFS_CRASH_WALKS", 20);
   for (std::uint64_t seed = first; seed < first + walks; ++seed) {
     explorer.walk(seed, 30);
   }
-  report("random walks", explorer.figures());
+  report("random walks", explorer.figures(), since);
 }
 
 }  // namespace pmemfs::crash

@@ -7,7 +7,8 @@ namespace pmemfs::crash {
 
 // Each prints its figures, and fails the running test case for every violation.
 
-// Every operation by itself: many states of each cut, and second cuts.
+// Every operation by itself, and with a new file there that was written and not synced: many states
+// of each cut, and second cuts.
 void explore_singles(Placement placement);
 // Every two operations, with cuts in the second: one state of each, or PMEMFS_CRASH_STATES beside
 // the one that loses everything.
