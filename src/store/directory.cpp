@@ -182,8 +182,14 @@ DirHeader Directory::Impl::header_of(std::size_t block) const {
   return header;
 }
 
+// Its bytes that have no meaning yet stay what they are: the crc covers them, too.
 void Directory::Impl::put_header(Change& change, std::size_t block) {
-  const DirHeader header = header_of(block);
+  DirHeader header{};
+  const ByteOff at = format::byte_off(blocks[block].physical);
+  std::memcpy(&header, store.region().data() + at.value, sizeof(header));
+  header.used.store(blocks[block].used);
+  header.heads.store(blocks[block].heads);
+  format::seal(header);
   change.write(format::byte_off(blocks[block].physical, kHeaderFrom),
                reinterpret_cast<const std::byte*>(&header) + kHeaderFrom, kHeaderBytes);
   room.set(block, room_of(blocks[block].used));

@@ -292,10 +292,9 @@ void ExtentMap::settle(Change& change, Inode& inode) {
       continue;
     }
     link.touched = false;
-    ExtentBlock header{};
-    header.magic.store(format::kExtentMagic);
-    header.owner = inode.ino;
-    header.generation = inode.generation;
+    ExtentBlock header{};  // bytes that have no meaning yet stay what they are
+    std::memcpy(&header, change.region().data() + format::byte_off(link.block).value,
+                offsetof(ExtentBlock, slots));
     header.next.store(link.next == kNoLink ? 0 : chain_[link.next].block.value);
     header.used[0].store(link.used[0]);
     header.used[1].store(link.used[1]);

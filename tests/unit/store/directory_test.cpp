@@ -10,9 +10,11 @@
 #include <string>
 
 #include "format/checks.hpp"
+#include "format/layout.hpp"
 #include "harness/catch.hpp"
 #include "small_fs.hpp"
 #include "store/dir_index.hpp"
+#include "store/extent_map.hpp"
 #include "support/memory_region.hpp"
 #include "support/sim_region.hpp"
 
@@ -86,6 +88,27 @@ TEST_CASE("names of 1 and 255 bytes, and what lies between slots") {
     REQUIRE(fs.unlink(name));
   }
   CHECK(fs.root().entries() == 0);
+}
+
+TEST_CASE("a header's bytes without a meaning stay, and stay under its crc") {
+  const test::MemoryRegion region(16U << 20U);
+  SmallFs::format(*region);
+  SmallFs fs(*region);
+  test::must(fs.create("first"));
+  const auto mapped = test::must(store::ExtentMap::load(fs.store(), fs.root_inode()));
+  const ByteOff at = format::byte_off(mapped->at(0).physical);
+  format::DirHeader header{};
+  std::memcpy(&header, region->data() + at.value, sizeof(header));
+  header.reserved0.store(7);
+  format::seal(header);
+  region->store(at, &header, sizeof(header));
+  fs.reload_root();
+  test::must(fs.create("second"));
+  fs.reload_root();
+  CHECK(fs.find("first"));
+  CHECK(fs.find("second"));
+  std::memcpy(&header, region->data() + at.value, sizeof(header));
+  CHECK(header.reserved0.load() == 7);
 }
 
 TEST_CASE("names are bytes") {

@@ -3,12 +3,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <optional>
 #include <random>
 #include <set>
 #include <vector>
 
+#include "format/checks.hpp"
 #include "harness/catch.hpp"
 #include "small_fs.hpp"
 #include "store/impl.hpp"
@@ -243,6 +245,26 @@ TEST_CASE("extent blocks leave the chain when they are empty") {
   CHECK(used() == 0);
   CHECK(file.inode().data.load() == 0);
   CHECK(file.inode().data_blocks.load() == 0);
+}
+
+TEST_CASE("an extent block's bytes without a meaning stay, and stay under its crc") {
+  File file;
+  for (std::uint64_t i = 0; i < 6; ++i) {
+    REQUIRE(file.map_blocks(i * 2, 1, 1000 + i * 10));
+  }
+  const std::uint64_t at = file.inode().data.load() * format::kBlockSize;
+  REQUIRE(at != 0);
+  format::ExtentBlock block{};
+  std::memcpy(&block, file.store().region().data() + at, sizeof(block));
+  block.reserved0.store(7);
+  format::seal(block);
+  file.store().region().store(ByteOff(at), &block, sizeof(block));
+  file.reload();
+  REQUIRE(file.map_blocks(40, 1, 2000));
+  file.reload();
+  CHECK(file.map().size() == 7);
+  std::memcpy(&block, file.store().region().data() + at, sizeof(block));
+  CHECK(block.reserved0.load() == 7);
 }
 
 TEST_CASE("a range of too many extents is E2BIG with nothing changed, and goes in steps") {
