@@ -162,7 +162,7 @@ void Cutter::keep(Tree tree, const std::string& where) {
   }
 }
 
-Tree Cutter::recover(Media media) {
+Tree Cutter::recover(Media media) const {
   if (figures_.states % kCheckedRaw == 0) {
     test::KeepAll all;
     require_sound(media.crash(all));

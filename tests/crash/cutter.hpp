@@ -43,7 +43,7 @@ class Cutter {
   void states_of_cut(const std::string& where);
   void sample(std::size_t nth, std::size_t choices, const std::string& where);
   void look(test::Chooser& chooser, const std::string& where);
-  Tree recover(Media media);
+  [[nodiscard]] Tree recover(Media media) const;
   Tree recover_with_cuts(Media media);
   void keep(Tree tree, const std::string& where);
   [[nodiscard]] std::uint64_t changes() const;

@@ -5,11 +5,7 @@
 namespace pmemfs::crash {
 
 Explorer::Explorer(Placement placement, const Limits& limits, std::uint64_t seed)
-    : placement_(placement),
-      limits_(limits),
-      seed_(seed),
-      all_(operations(placement)),
-      start_(make_start(placement)) {}
+    : limits_(limits), seed_(seed), all_(operations(placement)), start_(make_start(placement)) {}
 
 Media Explorer::start() const {
   test::KeepAll all;

@@ -31,7 +31,6 @@ class Explorer {
   [[nodiscard]] Media start() const;
 
   test::SimRegion::Recycling recycling_;
-  Placement placement_;
   Limits limits_;
   std::uint64_t seed_;
   HostDecorator decorator_;

@@ -75,9 +75,9 @@ Promises::Promises(const Tree& tree) {
 }
 
 const History& Promises::of(const Entry& entry) const {
-  static const History nothing{{""}, false, 0};
+  static const History kNothing{{""}, false, 0};
   const auto at = files_.find(key(entry));
-  return at == files_.end() ? nothing : at->second;
+  return at == files_.end() ? kNothing : at->second;
 }
 
 void Promises::settle(const Entry& e) {
@@ -100,7 +100,7 @@ void Promises::note_store(const Operation::Store& store, const Tree& before, con
     return;
   }
   for (std::string& version : files_.at(key(is->second)).versions) {
-    const std::uint64_t end =
+    const auto end =
         std::min<std::uint64_t>({store.off + store.length, version.size(), is->second.size});
     for (std::uint64_t i = store.off; i < end; ++i) {
       version[i] = is->second.content[i];

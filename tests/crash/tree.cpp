@@ -84,7 +84,7 @@ class Walker {
     });
     require(listed ? Result<int>(0) : Result<int>(listed.error()), "readdir", path);
     for (const std::string& name : names) {
-      const std::string child = path.empty() ? name : path + "/" + name;
+      const std::string child = path.empty() ? name : fmt::format("{}/{}", path, name);
       if (child.size() > kLongestPath) {
         throw std::runtime_error("the directories form a loop: " + child);
       }
