@@ -112,6 +112,7 @@ TEST_CASE("kill: under load, everything that had returned is found by the next m
     for (std::uint64_t i = 0; i < kills; ++i) {
       INFO("kill " << i);
       kill_amid_work(mount, seed, random.between(1, 2000), progress);
+      mount.require_sound();
       mount.mount();
       check_all(mount, seed, progress);
     }

@@ -24,10 +24,12 @@ std::string numbered(const std::string& stem, std::size_t i) {
   return stem + std::to_string(i);
 }
 
-// What is there outlives an orderly unmount.
+// What is there outlives an orderly unmount, and is sound.
 void check_remount(Mount& mount) {
   const Tree before = tree_of(mount.root(), kLasting);
-  mount.remount();
+  mount.unmount();
+  mount.require_sound();
+  mount.mount();
   const std::string difference = tree_difference(before, tree_of(mount.root(), kLasting));
   INFO(difference);
   CHECK(difference.empty());

@@ -318,6 +318,13 @@ void Mount::kill_daemon() {
   static_cast<void>(wait_for_end());
 }
 
+void Mount::require_sound() const {
+  const ProgramResult found = run_program({program("fsck.pmemfs"), region_});
+  if (found.status != 0) {
+    throw std::runtime_error("fsck.pmemfs finds: " + found.output);
+  }
+}
+
 void Mount::detach() {
   ::umount2(root_.c_str(), MNT_DETACH);
 }

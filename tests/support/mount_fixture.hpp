@@ -84,6 +84,8 @@ class Mount {
   void kill_daemon();  // SIGKILL; the dead mount stays
   void detach();       // of a dead mount, busy or not
   void kill_and_remount();
+  // Not mounted: fsck.pmemfs finds nothing. Throws std::runtime_error with what it says.
+  void require_sound() const;
 
   // What the daemon has said so far.
   [[nodiscard]] std::string log() const;
