@@ -44,8 +44,8 @@ inline constexpr std::uint64_t kMaxInode = 0xFFFFFFFFULL;
 
 // --- Superblock: block 0, and a copy in the last block of the smallest region --------------------
 // Far apart, since a DAX device loses 2 MiB at once.
-// The copy with the larger `update` of those whose crc is right is in force. An update writes the
-// first, persists it, then the second: one is whole at any time. Not journaled.
+// The copy with the larger `update` of those whose crc is right is in force. An update writes
+// one, persists it, then the other, the worse one first: one is whole at any time. Not journaled.
 
 inline constexpr std::uint64_t kSuperblockMagic = 0x31534642'4D454D50ULL;  // "PMEMBFS1"
 inline constexpr std::uint32_t kFormatVersion = 2;

@@ -8,6 +8,7 @@
 
 #include "recipes.hpp"
 #include "shapes.hpp"
+#include "support/environment.hpp"
 
 namespace pmemfs::test {
 namespace {
@@ -21,10 +22,7 @@ constexpr std::uint64_t kEvery = 97;
 constexpr std::uint64_t kRounds = 8;
 #endif
 
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
-}
+using test::number_from;
 
 class Images {
  public:
@@ -40,7 +38,7 @@ class Images {
   [[nodiscard]] int count() const { return count_; }
 
   void systematic(const Sample& sample) {
-    const std::uint64_t every = only() ? 1 : from_environment("PMEMFS_CORRUPT_EVERY", kEvery);
+    const std::uint64_t every = only() ? 1 : number_from("PMEMFS_CORRUPT_EVERY", kEvery);
     for (const Recipe& recipe : recipes_for(sample)) {
       if (at_++ % every == 0) {
         take(sample, {recipe.name(), recipe.structure.owner,
@@ -55,8 +53,8 @@ class Images {
   }
   void many_at_once(const Sample& sample) {
     const std::vector<Recipe> recipes = recipes_for(sample);
-    const std::uint64_t first = from_environment("PMEMFS_SEED", 1);
-    const std::uint64_t rounds = from_environment("PMEMFS_CORRUPT_ROUNDS", kRounds);
+    const std::uint64_t first = number_from("PMEMFS_SEED", 1);
+    const std::uint64_t rounds = number_from("PMEMFS_CORRUPT_ROUNDS", kRounds);
     for (std::uint64_t seed = first; seed < first + rounds; ++seed) {
       const auto damage = [&](std::span<std::byte> image) {
         std::mt19937_64 rng(seed);
@@ -88,7 +86,7 @@ class Images {
   }
 
   const Run& run_;
-  std::uint64_t at_ = from_environment("PMEMFS_SEED", 0);
+  std::uint64_t at_ = number_from("PMEMFS_SEED", 0);
   int count_ = 0;
 };
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "support/mount_acl.hpp"
+#include "support/acl_text.hpp"
 
 namespace pmemfs::test {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "pmemfs/filesystem.hpp"
 #include "store/store.hpp"
+#include "support/acl_text.hpp"
 #include "support/chooser.hpp"
-#include "support/mount_acl.hpp"
 #include "support/sim_region.hpp"
 
 namespace pmemfs::test {

@@ -9,14 +9,12 @@
 
 #include "crash/explorer.hpp"
 #include "harness/catch.hpp"
+#include "support/environment.hpp"
 
 namespace pmemfs::crash {
 namespace {
 
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
-}
+using test::number_from;
 
 using Clock = std::chrono::steady_clock;
 
@@ -42,7 +40,7 @@ void explore_given(Placement placement) {
     PMEMFS_SKIP("needs PMEMFS_CRASH_WORKLOAD, such as \"create n; write n\"");
   }
   const std::string workload = given;
-  Explorer explorer(placement, {64, 8, 3}, from_environment("PMEMFS_SEED", 1));
+  Explorer explorer(placement, {64, 8, 3}, number_from("PMEMFS_SEED", 1));
   Explorer::Prefix steps;
   for (std::size_t at = 0; at < workload.size();) {
     const std::size_t end = std::min(workload.find("; ", at), workload.size());
@@ -57,7 +55,7 @@ void explore_given(Placement placement) {
 
 void explore_singles(Placement placement) {
   const auto since = Clock::now();
-  Explorer explorer(placement, {32, 5, 2}, from_environment("PMEMFS_SEED", 1));
+  Explorer explorer(placement, {32, 5, 2}, number_from("PMEMFS_SEED", 1));
   const Operation& create = find_operation(explorer.all(), "create n");
   const Operation& write = find_operation(explorer.all(), "write n");
   for (const Operation& operation : explorer.all()) {
@@ -69,8 +67,8 @@ void explore_singles(Placement placement) {
 
 void explore_pairs(Placement placement) {
   const auto since = Clock::now();
-  const std::uint64_t states = from_environment("PMEMFS_CRASH_STATES", 0);
-  Explorer explorer(placement, {states, states, states / 8}, from_environment("PMEMFS_SEED", 1));
+  const std::uint64_t states = number_from("PMEMFS_CRASH_STATES", 0);
+  Explorer explorer(placement, {states, states, states / 8}, number_from("PMEMFS_SEED", 1));
   for (const Operation& first : explorer.all()) {
     for (const Operation& second : explorer.all()) {
       explorer.explore({&first}, second);
@@ -82,8 +80,8 @@ void explore_pairs(Placement placement) {
 void explore_walks(Placement placement) {
   const auto since = Clock::now();
   Explorer explorer(placement, {8, 2, 1}, 1);
-  const std::uint64_t first = from_environment("PMEMFS_SEED", 1);
-  const std::uint64_t walks = from_environment("PMEMFS_CRASH_WALKS", 20);
+  const std::uint64_t first = number_from("PMEMFS_SEED", 1);
+  const std::uint64_t walks = number_from("PMEMFS_CRASH_WALKS", 20);
   for (std::uint64_t seed = first; seed < first + walks; ++seed) {
     explorer.walk(seed, 30);
   }

@@ -9,29 +9,14 @@
 #include <cstdio>
 #include <stdexcept>
 
+#include "support/acl_text.hpp"
+
 namespace pmemfs::crash {
 namespace {
 
 constexpr std::uint64_t kBlock = 4096;
 constexpr std::uint64_t kMiB = 1ULL << 20U;
-
-// system.posix_acl_*: version 2, then tag, permissions and id of each entry.
-std::string acl_value(std::uint16_t group_permissions) {
-  struct Item {
-    std::uint16_t tag;
-    std::uint16_t permissions;
-    std::uint32_t id;
-  };
-  const Item items[] = {{0x01, 7, UINT32_MAX},
-                        {0x02, 6, 1001},
-                        {0x04, group_permissions, UINT32_MAX},
-                        {0x10, 7, UINT32_MAX},
-                        {0x20, 0, UINT32_MAX}};
-  const std::uint32_t version = 2;
-  std::string value(reinterpret_cast<const char*>(&version), sizeof(version));
-  value.append(reinterpret_cast<const char*>(items), sizeof(items));
-  return value;
-}
+constexpr const char* kDefaultAcl = "u::rwx u:1001:rw- g::r-x m::rwx o::---";
 
 void must(int code, const char* what) {
   if (code != 0) {
@@ -169,10 +154,11 @@ void add_attributes(List& list) {
                     return w.set_xattr("d", "user.x", "small", 0);
                   }});
   list.push_back({"acl a", [](World& w) {
-                    return w.set_xattr("a", "system.posix_acl_access", acl_value(4), 0);
+                    return w.set_xattr("a", "system.posix_acl_access",
+                                       test::acl("u::rwx u:1001:rw- g::r-- m::rwx o::---"), 0);
                   }});
   list.push_back({"default acl e", [](World& w) {
-                    return w.set_xattr("e", "system.posix_acl_default", acl_value(5), 0);
+                    return w.set_xattr("e", "system.posix_acl_default", test::acl(kDefaultAcl), 0);
                   }});
   list.push_back({"no default acl d", [](World& w) {
                     return w.remove_xattr("d", "system.posix_acl_default");
@@ -318,7 +304,6 @@ void add_moves(List& list, Placement placement) {
 
 Media make_start(Placement placement) {
   World w(placement);
-  must(w.write("a", 0, 0, ' ') == ENOENT ? 0 : EEXIST, "a is there");
   for (const char* file : {"a", "b", "s", "p"}) {
     must(w.create(file), file);
   }
@@ -328,7 +313,7 @@ Media make_start(Placement placement) {
   must(w.append("a", 5904, 'A'), "a");
   must(w.set_xattr("b", "user.old", "value", 0), "xattr");
   must(w.mkdir("d"), "d");
-  must(w.set_xattr("d", "system.posix_acl_default", acl_value(5), 0), "default ACL");
+  must(w.set_xattr("d", "system.posix_acl_default", test::acl(kDefaultAcl), 0), "default ACL");
   must(w.create("d/c"), "d/c");
   must(w.write("d/c", 0, 100, 'C'), "d/c");
   must(w.link("b", "d/b2"), "d/b2");

@@ -1,6 +1,6 @@
 // POSIX ACLs, in the form the kernel takes them.
 
-#include "support/mount_acl.hpp"
+#include "support/acl_text.hpp"
 #include "support/mount_fixture.hpp"
 
 namespace pmemfs::test {

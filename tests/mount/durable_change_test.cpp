@@ -2,7 +2,7 @@
 // is changed.
 
 #include "mount/durable_support.hpp"
-#include "support/mount_acl.hpp"
+#include "support/acl_text.hpp"
 
 namespace pmemfs::test {
 namespace {

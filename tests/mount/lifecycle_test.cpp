@@ -9,7 +9,7 @@
 
 #include "mount/durable_support.hpp"
 #include "pmemfs/format.hpp"
-#include "support/mount_acl.hpp"
+#include "support/acl_text.hpp"
 #include "support/mount_tree.hpp"
 
 namespace pmemfs::test {

@@ -3,17 +3,11 @@
 // Reproducible random choices: the seed is printed with every failure, and can be given.
 
 #include <cstdint>
-#include <cstdlib>
 #include <random>
-#include <string>
+
+#include "support/environment.hpp"
 
 namespace pmemfs::test {
-
-// A number from the environment, or `otherwise`.
-inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
-  const char* text = std::getenv(variable);
-  return text != nullptr && *text != '\0' ? std::stoull(text) : otherwise;
-}
 
 class Random {
  public:

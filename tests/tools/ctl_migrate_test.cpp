@@ -6,7 +6,7 @@
 #include "harness/catch.hpp"
 #include "pmemfs/durable.h"
 #include "program_output.hpp"
-#include "support/mount_acl.hpp"
+#include "support/acl_text.hpp"
 #include "support/mount_fixture.hpp"
 
 using namespace pmemfs::test;

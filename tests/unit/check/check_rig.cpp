@@ -10,6 +10,7 @@
 #include "harness/catch.hpp"
 #include "pmemfs/filesystem.hpp"
 #include "store/store.hpp"
+#include "support/acl_text.hpp"
 
 namespace pmemfs::test {
 namespace {
@@ -32,22 +33,6 @@ std::unique_ptr<Filesystem> mount(Region& region, BackingDir* host, bool collect
   auto fs = Filesystem::open(std::move(*store), host, options);
   REQUIRE(fs.code() == 0);
   return std::move(*fs);
-}
-
-// u::rw-, u:7:rwx, g::r--, m::rwx, o::---
-std::vector<std::byte> access_list() {
-  struct Entry {
-    std::uint16_t tag;
-    std::uint16_t perm;
-    std::uint32_t id;
-  };
-  const Entry entries[] = {
-      {0x01, 6, ~0U}, {0x02, 7, 7}, {0x04, 4, ~0U}, {0x10, 7, ~0U}, {0x20, 0, ~0U}};
-  const std::uint32_t version = 2;
-  std::vector<std::byte> list(sizeof(version) + sizeof(entries));
-  std::memcpy(list.data(), &version, sizeof(version));
-  std::memcpy(list.data() + sizeof(version), entries, sizeof(entries));
-  return list;
 }
 
 // Short forms that require success.
@@ -206,7 +191,8 @@ void CheckRig::fill() {
   const InodeNo xattrs = make.file("/xattrs", kRootInode, "xattrs", "x");
   make.xattr(xattrs, "user.small", bytes("value"));
   make.xattr(xattrs, "user.large", bytes(std::string(5000, 'l')));
-  make.xattr(xattrs, kAclAccess, access_list());
+  const std::string acl = test::acl("u::rw- u:7:rwx g::r-- m::rwx o::---");
+  make.xattr(xattrs, kAclAccess, std::as_bytes(std::span(acl)));
   make.note("/link", fs->symlink(kRoot, kRootInode, "link", "a"));
   make.note("/long", fs->symlink(kRoot, kRootInode, "long", std::string(200, 't')));
   make.note("/fifo", fs->mknod(kRoot, kRootInode, "fifo", S_IFIFO | 0644, 0));

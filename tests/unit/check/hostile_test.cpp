@@ -9,6 +9,7 @@
 #include "check_rig.hpp"
 #include "harness/catch.hpp"
 #include "pmemfs/format.hpp"
+#include "support/environment.hpp"
 
 using namespace pmemfs;
 using test::CheckRig;
@@ -17,11 +18,6 @@ using Data = CheckRig::Data;
 using Image = std::span<std::byte>;
 
 namespace {
-
-std::uint64_t number(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
-}
 
 std::uint64_t wild(std::mt19937_64& rng, std::uint64_t blocks) {
   switch (rng() % 7) {
@@ -106,8 +102,8 @@ void round(Data data, std::uint64_t seed) {
 }  // namespace
 
 TEST_CASE("random lies: one repair is enough") {
-  const std::uint64_t first = number("PMEMFS_SEED", 1);
-  const std::uint64_t rounds = number("PMEMFS_CHECK_ROUNDS", 60);
+  const std::uint64_t first = test::number_from("PMEMFS_SEED", 1);
+  const std::uint64_t rounds = test::number_from("PMEMFS_CHECK_ROUNDS", 60);
   for (std::uint64_t seed = first; seed < first + rounds; ++seed) {
     round(seed % 2 == 0 ? Data::kBacking : Data::kExtents, seed);
   }

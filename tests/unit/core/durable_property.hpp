@@ -304,10 +304,4 @@ class PropertyRun {
   bool broken_ = false;
 };
 
-// PMEMFS_SEED and PMEMFS_PROPERTY_STEPS make it longer.
-inline std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
-}
-
 }  // namespace pmemfs::test

@@ -1,6 +1,8 @@
 // The central property test (durable_property.hpp), with the gate as it is.
 #include "durable_property.hpp"
 
+#include "support/environment.hpp"
+
 namespace pmemfs::test {
 
 namespace {
@@ -15,8 +17,8 @@ struct Seen {
 };
 
 Seen run_all(CoreRig::Data data, std::uint64_t seeds) {
-  const std::uint64_t first = from_environment("PMEMFS_SEED", 21);  // some seeds compact little
-  const auto steps = static_cast<int>(from_environment("PMEMFS_PROPERTY_STEPS", 100));
+  const std::uint64_t first = number_from("PMEMFS_SEED", 21);  // some seeds compact little
+  const auto steps = static_cast<int>(number_from("PMEMFS_PROPERTY_STEPS", 100));
   Seen seen;
   for (std::uint64_t seed = first; seed < first + seeds; seed++) {
     INFO("PMEMFS_SEED=" << seed);

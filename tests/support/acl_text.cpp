@@ -1,4 +1,4 @@
-#include "support/mount_acl.hpp"
+#include "support/acl_text.hpp"
 
 #include <array>
 #include <cstring>
