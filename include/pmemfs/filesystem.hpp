@@ -139,6 +139,26 @@ struct EdgeHooks {
       };
 };
 
+// What the core asks of those who map files into windows of virtual machines.
+struct WindowHooks {
+  // The file is about to end at `size`: unmaps what lies wholly beyond, in every window, and
+  // returns when that is done or given up. Called without core locks.
+  std::function<void(InodeNo, std::uint64_t size)> unmap_beyond = [](InodeNo, std::uint64_t) {
+  };
+};
+
+// A part of a file as a mapping in another process finds it, in bytes, multiples of
+// Region::mapping_alignment().
+struct WindowPiece {
+  std::uint64_t file_off = 0;
+  std::uint64_t fd_off = 0;
+  std::uint64_t len = 0;
+};
+struct WindowMapping {
+  int fd = -1;                      // the caller's; writable only if that was asked for
+  std::vector<WindowPiece> pieces;  // ascending, without gaps
+};
+
 // Counters for status reports.
 struct FilesystemStatus {
   bool read_only = false;  // mounted so, or stopped by a media error
@@ -159,6 +179,7 @@ struct FilesystemStatus {
   std::uint64_t orphans_kept = 0;  // host files left alone because of a doubt
   std::uint64_t media_errors = 0;  // pages of the region that were found lost in this mount
   std::uint64_t bad_bytes = 0;     // memory that is on the list of bad blocks
+  std::uint64_t window_bytes = 0;  // of files, that windows of virtual machines map
 };
 
 struct DurableFile {
@@ -248,6 +269,7 @@ class Filesystem final {
   // Before the first request: what the kernel granted, and the edge's side.
   void set_passthrough(bool available);
   void set_hooks(EdgeHooks hooks);
+  void set_window_hooks(WindowHooks hooks);
 
   // Orderly end: frees unlinked files, syncs the host, marks the region clean. No request may be
   // under way. `users_gone`: the edge knows that no file is open or mapped any more; else files
@@ -309,8 +331,20 @@ class Filesystem final {
   // FS_IOC_GETFLAGS.
   Result<std::uint32_t> inode_flags(InodeNo ino);
 
+  // Mappings in virtual machines, of `window` bytes at once (multiples of 2 MiB). What is mapped
+  // stays where it is, and the file's own, until unmapped_window() was called for it and no mapping
+  // or copy of the descriptor lives any more; a crash of this process changes nothing in that.
+  // Holes up to the end of the file are filled; where data lie in extents, the whole range is.
+  // ENXIO: the file ends before; EINVAL: no regular file; EROFS; ENOSPC; EOPNOTSUPP: not so aligned
+  // as the region's mappings must be, and pinned as it is.
+  Result<WindowMapping> map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
+                                   bool writable);
+  // The VMM says that it has unmapped what such a call gave, or is gone.
+  void unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window, bool writable);
+
   Result<FilesystemSpace> space();
-  Status sync();  // everything, as syncfs(2)
+  // Everything, as syncfs(2); also takes note of what virtual machines have unmapped.
+  Status sync();
 
   // For pmemfsctl.
   FilesystemStatus status();

@@ -8,6 +8,7 @@
 #include "core/data.hpp"
 #include "core/frames.hpp"
 #include "core/gate.hpp"
+#include "core/windows.hpp"
 #include "store/acl.hpp"
 #include "store/xattr.hpp"
 
@@ -203,6 +204,7 @@ Result<Attributes> setattr(Context& c, const Caller& caller, InodeNo ino,
   const NodeRef node = c.nodes.get(ino);
   if (change.size) {
     make_frames_before_growth(c, *node, *change.size);
+    unmap_before_cut(c, ino, *change.size);
   }
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));

@@ -12,6 +12,7 @@
 #include "core/backing_data.hpp"
 #include "core/extent_data.hpp"
 #include "core/frames.hpp"
+#include "core/windows.hpp"
 #include "store/store.hpp"
 
 namespace pmemfs::core {
@@ -150,8 +151,11 @@ Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t o
 }
 
 Status data_sync(Context& c, const Handle& handle, bool /*data_only*/) {
-  if (!c.has_backing() || c.store->region().read_only()) {
-    return {};  // extents: durable when write returned
+  if (c.store->region().read_only()) {
+    return {};
+  }
+  if (!c.has_backing()) {
+    return sync_windows(c, *handle.node);  // the rest is durable when write returned
   }
   return sync_backing(c, *handle.node);
 }

@@ -162,6 +162,9 @@ std::string mapping_of(const Context& c, const InodeRecord& inode) {
   if (!is_regular(inode)) {
     return "refused";
   }
+  if (c.exports.any(InodeNo(inode.ino.load()))) {
+    return "window";
+  }
   if (c.has_backing() && c.passthrough) {
     return "passthrough";
   }

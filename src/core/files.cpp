@@ -8,6 +8,7 @@
 #include "core/attributes.hpp"
 #include "core/backing_data.hpp"
 #include "core/data.hpp"
+#include "core/windows.hpp"
 
 namespace pmemfs::core {
 
@@ -80,6 +81,9 @@ Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags) 
 Result<Opened> open_file(Context& c, InodeNo ino, int flags, bool kill) {
   if (c.read_only() && writes(flags)) {
     return Error(EROFS);
+  }
+  if ((flags & O_TRUNC) != 0) {
+    unmap_before_cut(c, ino, 0);
   }
   NodeRef node = c.nodes.get(ino);
   std::unique_lock lock(node->lock);

@@ -23,6 +23,7 @@
 #include "core/rename.hpp"
 #include "core/scrub.hpp"
 #include "core/status.hpp"
+#include "core/windows.hpp"
 #include "core/xattrs.hpp"
 
 namespace pmemfs {
@@ -94,6 +95,17 @@ void Filesystem::set_passthrough(bool available) {
 void Filesystem::set_hooks(EdgeHooks hooks) {
   impl_->context.hooks = std::move(hooks);
 }
+void Filesystem::set_window_hooks(WindowHooks hooks) {
+  impl_->context.window_hooks = std::move(hooks);
+}
+Result<WindowMapping> Filesystem::map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
+                                             bool writable) {
+  return core::map_window(impl_->context, ino, {off, off + window}, writable);
+}
+void Filesystem::unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
+                                 bool writable) {
+  impl_->context.exports.remove(ino, {off, off + window}, writable);
+}
 
 Status Filesystem::close(bool users_gone) {
   core::Context& c = impl_->context;
@@ -105,8 +117,9 @@ Status Filesystem::close(bool users_gone) {
   if (c.read_only()) {
     return {};
   }
+  core::settle_exports(c);
   PMEMFS_CHECK(core::sync_host(c));
-  return c.store->close(mappings_may_live);
+  return c.store->close(mappings_may_live || !c.exports.empty());
 }
 
 Result<Attributes> Filesystem::lookup(InodeNo dir, std::string_view name) {
@@ -255,6 +268,7 @@ Result<FilesystemSpace> Filesystem::space() {
   return core::space(impl_->context);
 }
 Status Filesystem::sync() {
+  core::settle_exports(impl_->context);
   return core::sync_host(impl_->context);
 }
 

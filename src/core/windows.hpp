@@ -1,0 +1,30 @@
+// Files in windows of virtual machines: their memory given to other processes, and what that asks
+// of everything else.
+//
+// Where data lie in extents a file's blocks are its own, and stay where they are, from the first
+// mapping on until the kernel says that the last one is gone: gate.hpp's exported(). Truncated and
+// unlinked meanwhile, it keeps them; settle_exports() frees them later. A mapped range is filled as
+// a whole, beyond the end of the file too, so that growth within it needs no new mapping. Host
+// files are kept by the host's filesystem for as long as anybody maps them.
+#pragma once
+
+#include "core/context.hpp"
+
+namespace pmemfs::core {
+
+// See Filesystem::map_window.
+Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writable);
+
+// Has windows unmap what lies wholly beyond `size`, when anything of the file is mapped. Before a
+// truncation; no locks held.
+void unmap_before_cut(Context& c, InodeNo ino, std::uint64_t size);
+
+// What guests have stored through writable mappings becomes persistent: fsync, where data lie in
+// extents. No locks held.
+Status sync_windows(Context& c, Node& node);
+
+// Looks which files that wait (Exports) are mapped no more: their flags are cleared, blocks beyond
+// their ends and unlinked files freed. No locks held.
+void settle_exports(Context& c);
+
+}  // namespace pmemfs::core
