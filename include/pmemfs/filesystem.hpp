@@ -67,6 +67,13 @@ enum class DataPath : std::uint8_t {
   kCached,             // all to the core, the kernel's page cache serves
 };
 
+// What the kernel that opens a file can get at.
+enum class Reach : std::uint8_t {
+  kMount,   // the mount's: backing files, once set_passthrough() said so
+  kServed,  // another's, a guest's: what the core serves, which it caches
+  kDirect,  // the same, and it caches nothing
+};
+
 using HandleId = std::uint64_t;
 
 struct Opened {
@@ -291,8 +298,10 @@ class Filesystem final {
   Status rename(const Caller& c, InodeNo from, std::string_view name, InodeNo to,
                 std::string_view new_name, unsigned flags);
   Result<std::string> readlink(InodeNo ino);
-  // At least one entry is offered unless at the end. `with_attributes`: readdirplus.
-  Status list(InodeNo dir, std::uint64_t cookie, bool with_attributes, const ListSink& sink);
+  // At least one entry is offered unless at the end. `with_attributes`: readdirplus. `touch`: the
+  // directory's atime counts, as O_NOATIME says of files.
+  Status list(InodeNo dir, std::uint64_t cookie, bool with_attributes, const ListSink& sink,
+              bool touch = true);
 
   // Attributes.
   Result<Attributes> getattr(InodeNo ino);
@@ -307,10 +316,12 @@ class Filesystem final {
 
   // Files. `flags` as open(2).
   Result<Created> create(const Caller& c, InodeNo dir, std::string_view name, std::uint32_t mode,
-                         int flags);
-  Result<Created> tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags);
+                         int flags, Reach reach = Reach::kMount);
+  Result<Created> tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags,
+                          Reach reach = Reach::kMount);
   // `kill_suid_sgid` goes with O_TRUNC.
-  Result<Opened> open_file(InodeNo ino, int flags, bool kill_suid_sgid);
+  Result<Opened> open_file(InodeNo ino, int flags, bool kill_suid_sgid,
+                           Reach reach = Reach::kMount);
   void release(HandleId handle);
   // The descriptor to register with the kernel; valid until release() of the last handle.
   Result<int> backing_fd(HandleId handle);

@@ -119,7 +119,7 @@ Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
                               std::span<std::byte> dst) {
   Node& node = *handle.node;
-  if (!c.has_backing()) {
+  if (!c.has_backing() && (handle.flags & O_NOATIME) == 0) {
     touch_atime(c, node);  // host files: the host's affair
   }
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));

@@ -65,6 +65,12 @@ Status fill_extents(Context& c, Node& node, InodeRecord& inode) {
   return commit_inode(c, inode);
 }
 
+// Passthrough handles may live on; what another kernel caches (a guest's) may not.
+bool is_cached_somewhere(Node& node) {
+  const std::shared_lock lock(node.lock);
+  return node.cached_opens != 0;
+}
+
 // Lock: exclusive.
 Status pin(Context& c, Node& node, InodeRecord& inode) {
   if (is_directory(inode)) {
@@ -72,8 +78,7 @@ Status pin(Context& c, Node& node, InodeRecord& inode) {
     store::set_ctime(inode, now());
     return commit_inode(c, inode);
   }
-  const bool direct = c.has_backing() && c.passthrough;
-  if (!direct && node.cached_opens != 0) {
+  if (node.cached_opens != 0) {
     return Error(EBUSY);
   }
   return c.has_backing() ? fill_backing(c, node, inode) : fill_extents(c, node, inode);
@@ -219,7 +224,7 @@ Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<cons
     return Error(EOPNOTSUPP);
   }
   const NodeRef node = c.nodes.get(ino);
-  if (!c.has_backing() || !c.passthrough) {
+  if (!c.has_backing() || !c.passthrough || is_cached_somewhere(*node)) {
     wait_until_idle(c, *node);
   }
   frame_before_pin(c, *node);

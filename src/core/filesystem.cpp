@@ -157,8 +157,8 @@ Result<std::string> Filesystem::readlink(InodeNo ino) {
   return core::readlink(impl_->context, ino);
 }
 Status Filesystem::list(InodeNo dir, std::uint64_t cookie, bool with_attributes,
-                        const ListSink& sink) {
-  return core::list(impl_->context, dir, cookie, with_attributes, sink);
+                        const ListSink& sink, bool touch) {
+  return core::list(impl_->context, dir, cookie, with_attributes, sink, touch);
 }
 
 Result<Attributes> Filesystem::getattr(InodeNo ino) {
@@ -183,14 +183,15 @@ Status Filesystem::removexattr(const Caller& c, InodeNo ino, std::string_view na
 }
 
 Result<Created> Filesystem::create(const Caller& c, InodeNo dir, std::string_view name,
-                                   std::uint32_t mode, int flags) {
-  return core::create(impl_->context, c, dir, name, mode, flags);
+                                   std::uint32_t mode, int flags, Reach reach) {
+  return core::create(impl_->context, c, dir, name, mode, flags, reach);
 }
-Result<Created> Filesystem::tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags) {
-  return core::tmpfile(impl_->context, c, dir, mode, flags);
+Result<Created> Filesystem::tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags,
+                                    Reach reach) {
+  return core::tmpfile(impl_->context, c, dir, mode, flags, reach);
 }
-Result<Opened> Filesystem::open_file(InodeNo ino, int flags, bool kill_suid_sgid) {
-  return core::open_file(impl_->context, ino, flags, kill_suid_sgid);
+Result<Opened> Filesystem::open_file(InodeNo ino, int flags, bool kill_suid_sgid, Reach reach) {
+  return core::open_file(impl_->context, ino, flags, kill_suid_sgid, reach);
 }
 void Filesystem::release(HandleId handle) {
   core::release(impl_->context, handle);
