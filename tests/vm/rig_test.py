@@ -6,13 +6,17 @@ import random
 import signal
 import sys
 import tempfile
+import threading
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 from rig.boots import boot_all
 from rig.cuts import Cuts, Log, Moment
+from rig.guests import Guest
 from rig.machine import Machine, Outcome
+from rig.outside import Outside
 from rig.parts import Broken, Script
 
 
@@ -134,6 +138,58 @@ class RandomCuts(unittest.TestCase):
         cuts = Cuts(1, 5, 7)
         self.assertEqual(boot_all(6, lambda number: cuts.boot(lambda *_: (Outcome("fail", "lost"), b""), number)).word, "fail")
         self.assertIn("0 power cuts", cuts.summary())
+
+
+class ShellGuest(Guest):
+    """A shell that talks to us where a guest has its second serial port."""
+
+    def __init__(self, answer):
+        super().__init__(None, None, [], answer, lambda data: None)
+
+    def command(self, environment, megabytes):
+        return ["/bin/bash", "-c", environment.replace("PORT", str(self.inherited[0]))]
+
+    def started(self):
+        pass
+
+
+class Conversation(unittest.TestCase):
+    def boot(self, command, answer=lambda line: f"ok {line.upper()}"):
+        guest = ShellGuest(answer)
+        return guest.boot(command, 30, 0), guest
+
+    def test_the_guest_gets_the_answer(self):
+        outcome, guest = self.boot("echo one two >&PORT; read -r answer <&PORT; echo \"@vm fail $answer\"")
+        self.assertEqual((outcome.word, outcome.text), ("fail", "ok ONE TWO"))
+
+    def test_what_was_asked_is_shown_beside_what_the_guest_says(self):
+        _, guest = self.boot("printf he; echo one >&PORT; read -r answer <&PORT; echo llo; sleep 0.1; echo '@vm pass'")
+        self.assertIn(b"hello\noutside: one -> ok ONE\n", guest.console)
+
+    def test_a_guest_that_ends_while_it_waits(self):
+        outcome, _ = self.boot("echo one >&PORT; kill -9 $$", lambda line: time.sleep(0.3) or "ok")
+        self.assertEqual(outcome.word, "silent")
+
+    def test_a_guest_that_asks_nothing(self):
+        self.assertEqual(self.boot("echo '@vm pass'")[0].word, "pass")
+
+
+class Words(unittest.TestCase):
+    """What Outside makes of a line, without a region."""
+
+    def setUp(self):
+        self.outside = Outside.__new__(Outside)
+        self.outside.told, self.outside.lock = {}, threading.Condition()
+
+    def test_what_one_guest_tells_another_hears(self):
+        threading.Timer(0.1, self.outside.answer, (1, "tell ready 7")).start()
+        self.assertEqual(self.outside.answer(2, "wait ready"), "ok 7")
+        self.assertEqual(self.outside.answer(2, "told ready"), "ok yes")
+        self.assertEqual(self.outside.answer(2, "told other"), "ok no")
+
+    def test_what_cannot_be_done_is_one_line(self):
+        for line in ("", "dance", "tell", "tell a b c d", "run 'half"):
+            self.assertRegex(self.outside.answer(1, line), r"^error [^\n]+$")
 
 
 class Scripts(unittest.TestCase):

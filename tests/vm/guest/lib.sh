@@ -88,3 +88,25 @@ run_mount_test() { # PROGRAM [FILTER]
     "$@" >/tmp/out 2>&1 || { cat /tmp/out && fail "$1 failed on $VM_MEDIA"; }
     say "$1: $(grep -E '^All tests passed|^test cases' /tmp/out), $(($(cut -d. -f1 /proc/uptime) - start)) s"
 }
+
+# What guests do that are served from outside (virtiofs): V is where virtiofs_mount mounts.
+V=/mnt/virtiofs
+
+# host WORD ARGUMENTS…: has something done outside (rig/outside.py has the words), prints what came of it; 1 when it was refused.
+if [ -n "${VM_GUEST-}" ]; then
+    stty -F /dev/ttyS1 raw -echo
+    exec 8<>/dev/ttyS1
+fi
+host() {
+    local word text
+    echo "$*" >&8
+    read -r word text <&8
+    echo "$text"
+    [ "$word" = ok ]
+}
+must_host() { host "$@" >/tmp/host || fail "outside: $*: $(cat /tmp/host)"; }
+
+virtiofs_mount() { # [OPTIONS [TAG [WHERE]]]
+    mkdir -p ${3-$V}
+    mount -t virtiofs -o ${1-dax=inode} ${2-pmem} ${3-$V} || fail "virtiofs ${2-pmem} cannot be mounted with -o ${1-dax=inode}"
+}

@@ -14,6 +14,7 @@ VERDICT = re.compile(rb"@vm (pass|fail|skip|next-boot|power-cut)\b[ \t]*([^\r\n]
 # Without cmpxchg16b: QEMU 7.2 leaves wrong flags behind that instruction when an interrupt comes next, of which kernel 6.12,
 # whose allocator uses it where it can, dies by a double fault in every third boot.
 CPU = "max,-cx16"
+NO_REBOOT = "-no-reboot"
 PR_SET_PDEATHSIG = 1
 SETTLE_SECONDS = 20  # for a guest that was told to switch itself off
 
@@ -37,18 +38,25 @@ class Machine:
         # The guest's clock goes by its instructions, a nanosecond each, whatever else this machine does.
         self.clock = ["-icount", "shift=0,align=off,sleep=off"] if counting else []
         self.console = b""
+        self.inherited = ()  # descriptors of ours that QEMU gets
         self.qemu = None
 
     def command(self, environment, megabytes):
-        """The guest's /init finds `environment` among its variables: the kernel hands over words that it does not know."""
-        words = " ".join(f"{name}={value}" for name, value in environment.items())
-        # no_timer_check: on a busy machine a tick may come too late for the kernel, which takes that for a broken timer.
         return [
             program("qemu-system-x86_64"), "-M", "pc,nvdimm=on,accel=tcg", "-cpu", CPU, "-smp", str(self.cpus), "-m", "1G,slots=2,maxmem=4G",
             "-object", f"memory-backend-file,id=m1,share=on,mem-path={self.nvdimm},size={megabytes}M",
-            "-device", "nvdimm,id=n1,memdev=m1", *self.clock, "-kernel", self.kernel.image, "-initrd", self.initramfs,
+            "-device", "nvdimm,id=n1,memdev=m1", *self.common(environment), NO_REBOOT,
+        ]  # fmt: skip
+
+    def common(self, environment):
+        """Of all machines. The guest's /init finds `environment` among its variables: the kernel hands over words that it does
+        not know."""
+        words = " ".join(f"{name}={value}" for name, value in environment.items())
+        # no_timer_check: on a busy machine a tick may come too late for the kernel, which takes that for a broken timer.
+        return [
+            *self.clock, "-kernel", self.kernel.image, "-initrd", self.initramfs,
             "-append", f"console=ttyS0 quiet panic=-1 mitigations=off no_timer_check {words}",
-            "-nodefaults", "-display", "none", "-serial", "stdio", "-no-reboot",
+            "-nodefaults", "-display", "none", "-serial", "stdio",
         ]  # fmt: skip
 
     def boot(self, environment, limit, megabytes, moment=lambda console: None):
@@ -64,8 +72,10 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             preexec_fn=die_with_parent,
+            pass_fds=self.inherited,
         )
         try:
+            self.started()
             outcome = self.follow(time.monotonic() + limit, moment)
             # Of all others nothing is wanted any more. After "power-cut" least of all: what is not durable yet must have no
             # time to become so.
@@ -75,6 +85,9 @@ class Machine:
         finally:
             if not self.qemu.stdout.closed:
                 self.cut()
+
+    def started(self):
+        """What has to be done before the machine is followed."""
 
     def cut(self):
         """The power goes: nothing of the machine survives but what is in the file of its persistent memory."""
@@ -115,6 +128,9 @@ class Machine:
         """Adds to the console what came; false at its end and at the deadline."""
         ready, _, _ = select.select([self.qemu.stdout], [], [], max(0, deadline - time.monotonic()))
         data = os.read(self.qemu.stdout.fileno(), 65536) if ready else b""
+        self.note(data)
+        return data
+
+    def note(self, data):
         self.console += data
         self.echo(data)
-        return data

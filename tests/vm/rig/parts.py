@@ -8,7 +8,9 @@ import shutil
 VM_TESTS = pathlib.Path(__file__).resolve().parent.parent
 GUEST = VM_TESTS / "guest"
 SBIN = ("/usr/sbin", "/sbin", "/usr/bin", "/bin")
-MEDIA = ("ext4-dax", "xfs-dax", "devdax")
+NVDIMM_MEDIA = ("ext4-dax", "xfs-dax", "devdax")
+OUTSIDE_MEDIA = ("directory", "file")  # kinds of regions that pmemfs serves from outside, by virtiofs
+MEDIA = (*NVDIMM_MEDIA, *OUTSIDE_MEDIA)
 KERNELS = ("6.12", "newest")
 MEGABYTES = 1024  # of NVDIMM, sparse; with less, a log as mkfs.xfs wants it does not fit
 
@@ -37,14 +39,27 @@ def program(name):
     return pathlib.Path(path)
 
 
+def note_of(name, otherwise):
+    """Why scripts/setup-vm could not have something."""
+    note = prefix() / "vm" / name
+    return note.read_text().strip() if note.is_file() else otherwise
+
+
+def private_program(name):
+    """The path of a program of the QEMU that scripts/setup-vm unpacked."""
+    path = prefix() / "vm/qemu/bin" / name
+    if not path.is_file():
+        raise Skip(f"needs a QEMU that gives guests a DAX window: {note_of('unavailable-qemu', 'scripts/setup-vm fetches it')}")
+    return path
+
+
 class Kernel:
     """A kernel that scripts/setup-vm fetched: image, modules in loading order, release."""
 
     def __init__(self, name):
         self.folder = prefix() / "vm" / name
         if not (self.folder / "vmlinuz").is_file():
-            note = prefix() / "vm" / "unavailable"
-            why = note.read_text().strip() if note.is_file() else "scripts/setup-vm fetches it"
+            why = note_of("unavailable", "scripts/setup-vm fetches it")
             raise Skip(f"needs a kernel for virtual machines, {name}: {why}")
         self.image = self.folder / "vmlinuz"
         self.modules = self.folder / "modules"
@@ -57,6 +72,10 @@ class Script:
     "# media: …" on which it runs, "# boots: N" that it must take; if it wants them, "# programs: …" beside those that all
     have, of the build when they begin with tests/, and "# megabytes: N…" of NVDIMM, boot by boot, the largest first;
     "# workers: N": its boots but the last end in a power cut at a random moment, while so many workers say what they do.
+
+    On a region outside: "# devices: TAG[,OPTION…]…", what each guest has, for --virtiofs=, or virtiofsd:TAG for Debian's
+    back end; "# guests: N" at once (1), of so much "# memory: MEGABYTES" (512); "# megabytes:" is the size of a file region;
+    "# reboots: yes" when a guest resets itself instead of ending; "# mountpoint: no" when the region is not mounted outside.
     """
 
     def __init__(self, name_or_path):
@@ -71,6 +90,11 @@ class Script:
         self.workers = int(self.declared(text, "workers", "0"))
         self.programs = self.declared(text, "programs", "").split()
         self.megabytes = [int(number) for number in self.declared(text, "megabytes", str(MEGABYTES)).split()]
+        self.devices = self.declared(text, "devices", "").split()
+        self.guests = int(self.declared(text, "guests", "1"))
+        self.memory = int(self.declared(text, "memory", "512"))
+        self.reboots = self.declared(text, "reboots", "no") == "yes"
+        self.mountpoint = self.declared(text, "mountpoint", "yes") == "yes"
 
     def declared(self, text, word, otherwise=None):
         found = re.search(rf"^# {word}: (.+)$", text, re.MULTILINE)

@@ -1,0 +1,88 @@
+"""A guest whose filesystem is served on this machine: virtio devices of vhost-user sockets, and a line to talk to us."""
+
+import select
+import socket
+import time
+
+from rig.machine import CPU, NO_REBOOT, Machine
+from rig.monitor import Monitor
+from rig.parts import private_program
+
+# What a virtiofs device is to the virtio specification; the device of QEMU that is given it knows nothing of files.
+VIRTIO_ID_FS = 26
+CONFIG_BYTES = 44
+RECONNECT_MS = 100
+CONTROL_SECONDS = 30
+
+
+class Guest(Machine):
+    """`devices`: the socket of each one's back end, and how many request queues it has; `answer(line)` returns the line for
+    what the guest says on its second serial port."""
+
+    def __init__(self, kernel, initramfs, devices, answer, echo, cpus=1, counting=False, reboots=False):
+        super().__init__(kernel, initramfs, None, echo, cpus, counting)
+        self.devices, self.answer, self.reboots = devices, answer, reboots
+        self.talk = self.control = self.monitor = None
+        self.said = self.notes = b""
+
+    def command(self, environment, megabytes):
+        talk, monitor = self.inherited
+        words = [
+            private_program("qemu-system-x86_64"), "-S", "-M", "pc,accel=tcg", "-cpu", CPU, "-smp", str(self.cpus), "-m", f"{megabytes}M",
+            "-object", f"memory-backend-memfd,id=memory,size={megabytes}M,share=on", "-machine", "memory-backend=memory",
+            *self.common(environment), "-chardev", f"socket,id=talk,fd={talk}", "-serial", "chardev:talk",
+            "-chardev", f"socket,id=monitor,fd={monitor}", "-mon", "chardev=monitor,mode=control",
+            *([] if self.reboots else [NO_REBOOT]),
+        ]  # fmt: skip
+        for number, (path, _) in enumerate(self.devices):
+            words += ["-chardev", f"socket,id=fs{number},path={path},reconnect-ms={RECONNECT_MS}"]
+        return words
+
+    def boot(self, environment, limit, megabytes, moment=lambda console: None):
+        self.talk, their_talk = socket.socketpair()
+        control, their_control = socket.socketpair()
+        self.said = b""
+        self.inherited = (their_talk.fileno(), their_control.fileno())
+        with self.talk, their_talk, control, their_control:
+            self.control = control
+            return super().boot(environment, limit, megabytes, moment)
+
+    def started(self):
+        """The devices are added when their sockets are connected: one that reconnects is not at once, which the device does
+        not wait for."""
+        try:
+            self.control.settimeout(CONTROL_SECONDS)
+            self.monitor = Monitor(self.control)
+            for number, (_, queues) in enumerate(self.devices):
+                self.add_device(number, queues)
+            self.monitor.do("cont")
+        except OSError:
+            pass  # it has ended, which its console tells better
+
+    def add_device(self, number, queues):
+        self.monitor.wait_connected(f"fs{number}")
+        self.monitor.do(
+            "device_add", driver="vhost-user-test-device-pci", chardev=f"fs{number}", id=f"device{number}", num_vqs=1 + queues,
+            vq_size=128, config_size=CONFIG_BYTES, **{"virtio-id": VIRTIO_ID_FS},
+        )  # fmt: skip
+
+    def read(self, deadline):
+        """As Machine's, and answers the guest meanwhile."""
+        while self.qemu.poll() is None:
+            ready, _, _ = select.select([self.qemu.stdout, self.talk], [], [], max(0, deadline - time.monotonic()))
+            if self.talk not in ready:
+                break
+            self.said += self.talk.recv(65536)
+            *lines, self.said = self.said.split(b"\n")
+            for line in lines:
+                self.serve(line.decode(errors="replace").strip())
+        data = super().read(deadline)
+        if self.notes and (not data or self.console.endswith(b"\n")):  # never within a line of the guest
+            self.note(self.notes)
+            self.notes = b""
+        return data
+
+    def serve(self, line):
+        answer = self.answer(line)
+        self.notes += f"outside: {line} -> {answer}\n".encode()
+        self.talk.sendall(f"{answer}\n".encode())
