@@ -148,7 +148,7 @@ struct EdgeHooks {
 
 // What the core asks of those who map files into windows of virtual machines.
 struct WindowHooks {
-  // The file is about to end at `size`: unmaps what lies wholly beyond, in every window, and
+  // The host file is about to end at `size`: unmaps what lies wholly beyond, in every window, and
   // returns when that is done or given up. Called without core locks.
   std::function<void(InodeNo, std::uint64_t size)> unmap_beyond = [](InodeNo, std::uint64_t) {
   };
@@ -306,7 +306,9 @@ class Filesystem final {
   // Attributes.
   Result<Attributes> getattr(InodeNo ino);
   Result<Attributes> setattr(const Caller& c, InodeNo ino, const AttributeChange& change);
-  Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name);
+  // `by_window`: the asker is a guest that can map durable files, which user.pmemfs.mapping tells.
+  Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name,
+                                          bool by_window = false);
   // trusted.* names are listed for uid 0 alone.
   Result<std::vector<std::string>> listxattr(const Caller& c, InodeNo ino);
   // flags: XATTR_CREATE, XATTR_REPLACE. `kill_sgid`: the kernel's ACL_KILL_SGID.

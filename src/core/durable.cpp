@@ -163,12 +163,15 @@ Result<std::string> extents_of_region(Context& c, Node& node) {
   return text;
 }
 
-std::string mapping_of(const Context& c, const InodeRecord& inode) {
+std::string mapping_of(const Context& c, const InodeRecord& inode, bool by_window) {
   if (!is_regular(inode)) {
     return "refused";
   }
-  if (c.exports.any(InodeNo(inode.ino.load()))) {
+  if ((by_window && is_durable(inode)) || c.exports.any(InodeNo(inode.ino.load()))) {
     return "window";
+  }
+  if (by_window) {
+    return "cached";
   }
   if (c.has_backing() && c.passthrough) {
     return "passthrough";
@@ -275,7 +278,7 @@ Status clear_durable(Context& c, const Caller& caller, InodeNo ino) {
   return {};
 }
 
-Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {
+Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, bool by_window) {
   const NodeRef node = c.nodes.get(ino);
   std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
@@ -288,7 +291,7 @@ Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {
     case OwnName::kGranularity:
       return std::string(to_string(c.store->region().granularity()));
     case OwnName::kMapping:
-      return mapping_of(c, inode);
+      return mapping_of(c, inode, by_window);
     case OwnName::kPlacement:
       return std::string(c.has_backing() ? "backing" : "extents");
     case OwnName::kExtents:

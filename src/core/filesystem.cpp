@@ -168,8 +168,9 @@ Result<Attributes> Filesystem::setattr(const Caller& c, InodeNo ino,
                                        const AttributeChange& change) {
   return core::setattr(impl_->context, c, ino, change);
 }
-Result<std::vector<std::byte>> Filesystem::getxattr(InodeNo ino, std::string_view name) {
-  return core::getxattr(impl_->context, ino, name);
+Result<std::vector<std::byte>> Filesystem::getxattr(InodeNo ino, std::string_view name,
+                                                    bool by_window) {
+  return core::getxattr(impl_->context, ino, name, by_window);
 }
 Result<std::vector<std::string>> Filesystem::listxattr(const Caller& c, InodeNo ino) {
   return core::listxattr(impl_->context, c, ino);

@@ -190,7 +190,7 @@ Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writ
 }
 
 void unmap_before_cut(Context& c, InodeNo ino, std::uint64_t size) {
-  if (c.exports.any(ino)) {
+  if (c.has_backing() && c.exports.any(ino)) {
     c.window_hooks.unmap_beyond(ino, size);
   }
 }

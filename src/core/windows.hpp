@@ -15,8 +15,8 @@ namespace pmemfs::core {
 // See Filesystem::map_window.
 Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writable);
 
-// Has windows unmap what lies wholly beyond `size`, when anything of the file is mapped. Before a
-// truncation; no locks held.
+// Before a truncation: has windows unmap what lies wholly beyond `size` of a host file, whose pages
+// go at once: a machine that touches them ends. No locks held.
 void unmap_before_cut(Context& c, InodeNo ino, std::uint64_t size);
 
 // What guests have stored through writable mappings becomes persistent: fsync, where data lie in

@@ -179,18 +179,12 @@ TEST_CASE("a file that is truncated or punched while it is mapped keeps its bloc
   CoreRig rig(CoreRig::Data::kExtents);
   rig.put("file", content_of(300000, 'a'));
   const InodeNo ino = rig.stat("file").ino;
-  std::vector<std::uint64_t> cuts;
-  rig.fs().set_window_hooks({[&](InodeNo which, std::uint64_t size) {
-    CHECK(which == ino);
-    cuts.push_back(size);
-  }});
   Machine machine(rig);
   REQUIRE(machine.map(ino, 0) == 0);
   const std::uint64_t place = machine.pieces()[0].fd_off;
   AttributeChange cut;
   cut.size = 10;
   REQUIRE(rig.fs().setattr(kRoot, ino, cut).ok());
-  CHECK(cuts == std::vector<std::uint64_t>{10});
   const int files = fill_region(rig);
   machine.store(200000, std::string(5000, 'X'));
   check_filled(rig, files);
@@ -380,6 +374,42 @@ TEST_CASE("of a host file a machine gets a descriptor of its own") {
   CHECK(rig.get("file").substr(0, 5) == "guest");
   CHECK(rig.fs().removexattr(kRoot, ino, "user.pmemfs.mmap_durable").code() == EBUSY);
   ::munmap(memory, kFrame);
+}
+
+TEST_CASE("a host file is unmapped before it is cut, as far as it is beyond the end") {
+  CoreRig rig(CoreRig::Data::kBacking);
+  rig.put("file", content_of(300000, 'a'));
+  const InodeNo ino = rig.stat("file").ino;
+  std::vector<std::uint64_t> cuts;
+  rig.fs().set_window_hooks({[&](InodeNo which, std::uint64_t size) {
+    CHECK(which == ino);
+    CHECK(rig.stat("file").size == 300000);
+    cuts.push_back(size);
+  }});
+  const auto cut_to = [&](std::uint64_t size) {
+    AttributeChange cut;
+    cut.size = size;
+    REQUIRE(rig.fs().setattr(kRoot, ino, cut).ok());
+    cut.size = 300000;
+    REQUIRE(rig.fs().setattr(kRoot, ino, cut).ok());
+  };
+  cut_to(10);
+  CHECK(cuts.empty());
+  auto mapped = rig.fs().map_window(ino, 0, kFrame, true);
+  REQUIRE(mapped.ok());
+  ::close(mapped->fd);
+  cuts.clear();
+  AttributeChange cut;
+  cut.size = 10;
+  REQUIRE(rig.fs().setattr(kRoot, ino, cut).ok());
+  CHECK(cuts == std::vector<std::uint64_t>{10});
+  cut.size = 300000;
+  REQUIRE(rig.fs().setattr(kRoot, ino, cut).ok());
+  cuts.clear();
+  const auto opened = rig.fs().open_file(ino, O_RDWR | O_TRUNC, false);
+  REQUIRE(opened.ok());
+  rig.fs().release(opened->handle);
+  CHECK(cuts == std::vector<std::uint64_t>{0});
 }
 
 TEST_CASE("the kernel knows what lives of a real region's memory") {
