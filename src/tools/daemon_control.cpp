@@ -103,7 +103,7 @@ Json DaemonControl::status() const {
   report["passthrough"] = session.passthrough;
   report["threads"] = session.threads;
   report["registered_files"] = session.backing_files;
-  report["guests"] = guests_.status();
+  report["virtiofs"] = guests_.status();
   return report;
 }
 
