@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -111,19 +112,40 @@ TEST_CASE("a picture keeps what it shows, and nothing else stays mapped") {
   CHECK_FALSE(test::is_mapped(file.get()));
 }
 
-TEST_CASE("address space is used again") {
+TEST_CASE("address space is used again, whole") {
   SharedMemory memory(kMiB);
-  GuestMemoryMap map;
-  Spans first;
-  for (int i = 0; i < 20'000; ++i) {
-    wire::MemoryRegion region = memory.region();
-    REQUIRE(map.add(region, memory.fd()).ok());
-    Spans spans;
-    map.picture()->pieces(region.guest, 1, spans);
-    first = i == 0 ? spans : first;
-    REQUIRE(spans[0].data() == first[0].data());
-    REQUIRE(map.remove(region).ok());
+  // As much as an arena has: it fits into the first one only when nothing is left in pieces.
+  SharedMemory large(4096);
+  REQUIRE(::ftruncate(large.fd(), std::int64_t{16} << 30U) == 0);
+  wire::MemoryRegion whole = large.region();
+  whole.size = std::uint64_t{16} << 30U;
+  std::array<wire::MemoryRegion, 3> regions{};
+  for (std::size_t i = 0; i < regions.size(); ++i) {
+    regions[i] = memory.region();
+    regions[i].guest += i * kMiB;
+    regions[i].user += i * kMiB;
   }
+  GuestMemoryMap map;
+  const std::byte* first = nullptr;
+  std::array<std::size_t, 3> order{0, 1, 2};
+  do {
+    for (const auto& region : regions) {
+      REQUIRE(map.add(region, memory.fd()).ok());
+    }
+    for (const std::size_t i : order) {
+      REQUIRE(map.remove(regions[i]).ok());
+    }
+    const Status added = map.add(whole, large.fd());
+    if (added.code() == ENOMEM) {
+      PMEMFS_SKIP("needs " + std::to_string(whole.size) + " bytes of address space");
+    }
+    REQUIRE(added.ok());
+    Spans spans;
+    map.picture()->pieces(whole.guest, 1, spans);
+    first = first == nullptr ? spans[0].data() : first;
+    CHECK(spans[0].data() == first);
+    REQUIRE(map.remove(whole).ok());
+  } while (std::next_permutation(order.begin(), order.end()));
 }
 
 TEST_CASE("one VMM does not take all address space") {
