@@ -32,14 +32,21 @@ Status BackendChannel::prepare() {
 }
 
 void BackendChannel::open(base::UniqueFd socket) {
-  const std::lock_guard lock(mutex_);
-  socket_ = std::move(socket);
-  stale_ = 0;
+  // What waits for an answer over the old one must not keep us.
+  const bool suspended = suspended_.load();
+  suspend();
+  {
+    const std::lock_guard lock(mutex_);
+    socket_ = std::move(socket);
+    stale_ = 0;
+  }
+  if (!suspended) {
+    resume();
+  }
 }
 
 void BackendChannel::negotiated(bool shmem, bool reply_ack) {
-  const std::lock_guard lock(mutex_);
-  understood_ = shmem && reply_ack;
+  understood_.store(shmem && reply_ack);
 }
 
 void BackendChannel::resume() {
@@ -58,7 +65,7 @@ void BackendChannel::close() {
   suspend();
   const std::lock_guard lock(mutex_);
   socket_.reset();
-  understood_ = false;
+  understood_.store(false);
   stale_ = 0;
 }
 
@@ -83,7 +90,7 @@ Status BackendChannel::unmap(std::uint64_t window_off, std::uint64_t len) {
 
 Status BackendChannel::ask(wire::BackendRequest request, const wire::ShmemRange& range, int fd) {
   const std::lock_guard lock(mutex_);
-  if (!socket_ || !understood_ || suspended_.load()) {
+  if (!socket_ || !understood_.load() || suspended_.load()) {
     return Error(ENOTCONN);
   }
   RangeMessage message{};
@@ -101,7 +108,8 @@ Status BackendChannel::answer(wire::BackendRequest request) {
   for (;;) {
     const auto left =
         std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    switch (wait_readable(socket_.get(), interrupt_.fd(), std::max(left, left.zero()))) {
+    switch (wait_readable(socket_.get(), interrupt_.fd(),
+                          std::max(left, std::chrono::milliseconds(0)))) {
       case Waited::kInterrupted:
         ++stale_;
         return Error(EAGAIN);

@@ -14,7 +14,8 @@
 
 namespace pmemfs::virtiofs {
 
-// Thread-safe. One request is under way at a time.
+// map() and unmap() are thread-safe; the rest is told by one thread. One request is under way at a
+// time.
 //
 // The VMM answers on the thread that also talks to us, and while it waits for one of our answers
 // there (that a ring has stopped) it answers nothing here. So a ring that stops ends what waits.
@@ -23,7 +24,7 @@ class BackendChannel {
   // `failed` is called when the VMM breaks the protocol or does not answer within `patience`.
   BackendChannel(std::chrono::milliseconds patience, std::function<void()> failed);
 
-  // EAGAIN without a descriptor of an event: no channel can be had.
+  // Before all else. EMFILE and others: no event can be had.
   Status prepare();
 
   // The VMM gives the socket, in place of the one before.
@@ -55,10 +56,10 @@ class BackendChannel {
   const std::function<void()> failed_;
   Event interrupt_;  // readable while suspended
   std::atomic<bool> suspended_{true};
+  std::atomic<bool> understood_{false};
 
   std::mutex mutex_;  // all below; held while a request is under way
   base::UniqueFd socket_;
-  bool understood_ = false;
   unsigned stale_ = 0;  // answers to come that nobody waits for any more
 };
 

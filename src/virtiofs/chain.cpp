@@ -112,24 +112,27 @@ const char* ChainReader::add(const wire::Descriptor& descriptor, Chain& chain) {
   if (descriptor.len == 0) {
     return "a descriptor of no bytes";
   }
-  if ((descriptor.flags & wire::kDeviceWrites) == 0) {
-    if (!chain.writable.empty()) {
-      return "a descriptor to be read behind one to be written";
-    }
-    // What is too long for a message is not looked at, so that a chain has few pieces.
-    chain.readable_bytes += descriptor.len;
-    if (chain.readable_bytes > kMostMessage) {
-      return nullptr;
-    }
-    return memory_.pieces(descriptor.address, descriptor.len, false, chain.readable)
-               ? nullptr
-               : "a descriptor is outside of the guest's memory";
+  // All of it must be memory, but what is too long for a message is not kept: a chain has few
+  // pieces.
+  const bool write = (descriptor.flags & wire::kDeviceWrites) != 0;
+  if (!memory_.holds(descriptor.address, descriptor.len, write)) {
+    return write ? "a descriptor to be written is outside of the guest's memory"
+                 : "a descriptor is outside of the guest's memory";
   }
-  const std::size_t n = std::min<std::size_t>(descriptor.len, kMostMessage - chain.room);
-  chain.room += n;
-  return memory_.pieces(descriptor.address, n, true, chain.writable)
-             ? nullptr
-             : "a descriptor to be written is outside of the guest's memory";
+  if (write) {
+    const std::size_t n = std::min<std::size_t>(descriptor.len, kMostMessage - chain.room);
+    chain.room += n;
+    memory_.pieces(descriptor.address, n, chain.writable);
+    return nullptr;
+  }
+  if (!chain.writable.empty()) {
+    return "a descriptor to be read behind one to be written";
+  }
+  chain.readable_bytes += descriptor.len;
+  if (chain.readable_bytes <= kMostMessage) {
+    memory_.pieces(descriptor.address, descriptor.len, chain.readable);
+  }
+  return nullptr;
 }
 
 }  // namespace pmemfs::virtiofs

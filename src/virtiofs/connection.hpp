@@ -83,7 +83,7 @@ class Connection {
   Status set_vring_enable(Message& message);
 
   Result<Queue*> queue(std::uint64_t index);
-  Result<std::optional<Event>> event(Message& message, Queue** queue);
+  Result<std::optional<Event>> event(Message& message, Queue** ring);
   [[nodiscard]] std::uint64_t offered() const;
   void stop_all();
 

@@ -70,8 +70,8 @@ Device::Device(const DeviceOptions& options, DeviceHandler handler, Listener lis
       listener_(std::move(listener)),
       channel_(options.patience,
                [this] {
-                 base::log::warn("{}: the VMM does not answer for its window; its connection is ended",
-                                 name_);
+                 base::log::warn(
+                     "{}: the VMM does not answer for its window; its connection is ended", name_);
                  hang_up();
                }),
       watchdog_([this] {
@@ -88,11 +88,7 @@ Device::Device(const DeviceOptions& options, DeviceHandler handler, Listener lis
 void Device::add_queues() {
   const QueueOwner owner{handler_, counters_, [this] { watchdog_.ask(); },
                          [this] {
-                           base::log::warn(
-                               "{}: a part of the guest's memory is gone; its "
-                               "connection is ended",
-                               name_);
-                           hang_up();
+                           memory_lost();
                          }};
   queues_.push_back(std::make_unique<Queue>(
       QueueOptions{fmt::format("{}, priority queue", name_), 1, {}}, owner));
@@ -148,6 +144,7 @@ void Device::serve(base::UniqueFd socket) {
     connection_ = std::move(socket);
   }
   connections_.fetch_add(1);
+  lost_.store(false);
   call(handler_.connected);
   {
     Connection connection({name_, config_of(options_), options_.window, queues_, channel_, [this] {
@@ -166,6 +163,13 @@ void Device::hang_up() {
   const std::lock_guard lock(mutex_);
   if (connection_) {
     ::shutdown(connection_.get(), SHUT_RDWR);
+  }
+}
+
+void Device::memory_lost() {
+  if (!lost_.exchange(true)) {
+    base::log::warn("{}: a part of the guest's memory is gone; its connection is ended", name_);
+    hang_up();
   }
 }
 

@@ -77,6 +77,7 @@ class Device {
   void listen();
   void serve(base::UniqueFd socket);
   void hang_up();
+  void memory_lost();
   [[nodiscard]] bool in_window(std::uint64_t off, std::uint64_t len) const;
 
   const DeviceOptions options_;
@@ -90,6 +91,7 @@ class Device {
   Watchdog watchdog_;
   std::thread listening_;
   std::atomic<std::uint64_t> connections_{0};
+  std::atomic<bool> lost_{false};  // memory of the VMM that is there
 
   mutable std::mutex mutex_;
   base::UniqueFd connection_;  // the VMM's socket, under the mutex

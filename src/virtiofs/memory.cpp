@@ -35,7 +35,7 @@ const GuestRegion* GuestMemory::find(std::uint64_t guest) const {
   return guest - region.guest < region.size ? &region : nullptr;
 }
 
-bool GuestMemory::pieces(std::uint64_t guest, std::uint64_t len, bool write, Spans& out) const {
+bool GuestMemory::holds(std::uint64_t guest, std::uint64_t len, bool write) const {
   if (wraps(guest, len)) {
     return false;
   }
@@ -44,13 +44,22 @@ bool GuestMemory::pieces(std::uint64_t guest, std::uint64_t len, bool write, Spa
     if (region == nullptr || !region->mapping || (write && !region->mapping->writable())) {
       return false;
     }
-    const std::uint64_t off = guest - region->guest;
-    const std::uint64_t n = std::min(len, region->size - off);
-    out.emplace_back(region->mapping->first() + off, n);
+    const std::uint64_t n = std::min(len, region->size - (guest - region->guest));
     guest += n;
     len -= n;
   }
   return true;
+}
+
+void GuestMemory::pieces(std::uint64_t guest, std::uint64_t len, Spans& out) const {
+  while (len > 0) {
+    const GuestRegion& region = *find(guest);
+    const std::uint64_t off = guest - region.guest;
+    const std::uint64_t n = std::min(len, region.size - off);
+    out.emplace_back(region.mapping->first() + off, n);
+    guest += n;
+    len -= n;
+  }
 }
 
 bool GuestMemory::read(std::uint64_t guest, std::span<std::byte> out) const {

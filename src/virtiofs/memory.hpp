@@ -33,11 +33,14 @@ class GuestMemory {
   GuestMemory(std::vector<GuestRegion> regions, Arenas arenas)
       : regions_(std::move(regions)), arenas_(std::move(arenas)) {}
 
-  // Appends the pieces of [guest, guest + len) to `out`, more than one where regions meet. False:
-  // not all of it is memory, or not to be written and `write` is set; then `out` is of no use.
-  [[nodiscard]] bool pieces(std::uint64_t guest, std::uint64_t len, bool write, Spans& out) const;
+  // Whether all of [guest, guest + len) is memory, to be written if `write` is set.
+  [[nodiscard]] bool holds(std::uint64_t guest, std::uint64_t len, bool write) const;
 
-  // Copies [guest, guest + out.size()). False as above.
+  // Appends the pieces of [guest, guest + len), which is held, to `out`: more than one where
+  // regions meet.
+  void pieces(std::uint64_t guest, std::uint64_t len, Spans& out) const;
+
+  // Copies [guest, guest + out.size()). False: not all of it is memory; then a part may be copied.
   [[nodiscard]] bool read(std::uint64_t guest, std::span<std::byte> out) const;
 
   // The bytes at [user, user + len) of the VMM, in one region. Null: they are not.

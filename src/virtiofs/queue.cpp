@@ -139,6 +139,11 @@ Popped Queue::pop(Worker& worker) {
     return Popped::kNothing;
   }
   const Popped popped = ring_.pop(worker.chain);
+  if (memory_->faulted()) {
+    broken("a part of the guest's memory is gone");
+    owner_.memory_lost();
+    return Popped::kBroken;
+  }
   if (popped == Popped::kBroken) {
     broken(ring_.wrong());
   }

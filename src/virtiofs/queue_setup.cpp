@@ -109,6 +109,7 @@ void Queue::start(std::optional<Event> kick) {
     attach();
     if (ring_.attached()) {
       ring_.continue_used();
+      ring_.no_kicks();  // until a thread sleeps
     }
   }
   change();

@@ -64,7 +64,9 @@ Result<std::size_t> receive_first(int socket, Message& message) {
   return static_cast<std::size_t>(n);
 }
 
-Status receive_rest(int socket, std::span<std::byte> bytes, Clock::time_point deadline) {
+// False: `interrupt` became readable.
+Result<bool> receive_rest(int socket, int interrupt, std::span<std::byte> bytes,
+                          Clock::time_point deadline) {
   while (!bytes.empty()) {
     const ssize_t n = ::recv(socket, bytes.data(), bytes.size(), MSG_DONTWAIT);
     if (n > 0) {
@@ -77,11 +79,16 @@ Status receive_rest(int socket, std::span<std::byte> bytes, Clock::time_point de
     if (errno != EAGAIN && errno != EINTR) {
       return Error(errno);
     }
-    if (wait_readable(socket, -1, milliseconds(left_until(deadline))) == Waited::kTimeout) {
-      return Error(ETIMEDOUT);
+    switch (wait_readable(socket, interrupt, milliseconds(left_until(deadline)))) {
+      case Waited::kInterrupted:
+        return false;
+      case Waited::kTimeout:
+        return Error(ETIMEDOUT);
+      case Waited::kReadable:
+        break;
     }
   }
-  return {};
+  return true;
 }
 
 bool wait_writable(int socket, Clock::time_point deadline) {
@@ -131,15 +138,17 @@ Result<bool> receive(int socket, int interrupt, Message& message) {
   }
   const Clock::time_point deadline = Clock::now() + kPeerPatience;
   const auto header = std::as_writable_bytes(std::span(&message.header, 1));
-  PMEMFS_CHECK(receive_rest(socket, header.subspan(have), deadline));
+  PMEMFS_TRY(const bool whole, receive_rest(socket, interrupt, header.subspan(have), deadline));
+  if (!whole) {
+    return false;
+  }
   const std::uint32_t flags = message.header.flags;
   if ((flags & wire::kVersionMask) != wire::kVersion || (flags & ~wire::kKnownFlags) != 0 ||
       message.header.size > kMostPayload) {
     return Error(EPROTO);
   }
-  PMEMFS_CHECK(
-      receive_rest(socket, std::span(message.payload).first(message.header.size), deadline));
-  return true;
+  return receive_rest(socket, interrupt, std::span(message.payload).first(message.header.size),
+                      deadline);
 }
 
 Status send(int socket, std::span<const std::byte> bytes, int fd) {

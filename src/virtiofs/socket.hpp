@@ -2,6 +2,7 @@
 // trusts the peer, and nothing waits for it without end.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>

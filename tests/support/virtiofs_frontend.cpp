@@ -234,6 +234,7 @@ bool VirtiofsFrontend::answer_one() {
   }
   const bool done =
       mode_ != WindowMode::kRefuse && perform(request.header.request, range, fd.get());
+  ++performed_;
   struct Reply {
     wire::Header header;
     std::array<std::byte, sizeof(std::uint64_t)> value;

@@ -153,7 +153,10 @@ class VirtiofsFrontend {
   void open_channel(std::uint64_t window);
   void set_window_mode(WindowMode mode) { mode_ = mode; }
   // What the guest sees; only where something is mapped.
-  [[nodiscard]] std::byte* window() const { return window_; }
+  [[nodiscard]] std::byte* window() const {
+    performed_.load();  // sees what the channel's thread has mapped
+    return window_;
+  }
   [[nodiscard]] std::uint64_t window_requests() const { return window_requests_; }
 
  private:
@@ -168,6 +171,7 @@ class VirtiofsFrontend {
   std::atomic<WindowMode> mode_{WindowMode::kAnswer};
   std::atomic<bool> closing_{false};
   std::atomic<std::uint64_t> window_requests_{0};
+  std::atomic<std::uint64_t> performed_{0};
   std::byte* window_ = nullptr;
   std::uint64_t window_size_ = 0;
   std::vector<wire::ShmemRange> mapped_;

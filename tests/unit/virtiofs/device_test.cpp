@@ -364,23 +364,5 @@ TEST_CASE("stop() finishes what is under way and removes the socket") {
   CHECK(::lstat(path.c_str(), &st) != 0);
 }
 
-TEST_CASE("a busy guest neither kicks nor wakes anybody for each request") {
-  Rig rig;
-  rig.connect();
-  DriverRing& ring = rig.start(1);
-  std::uint32_t sent = 0;
-  constexpr std::uint32_t kRequests = 4000;
-  for (std::uint32_t done = 0; done < kRequests; ++done) {
-    for (; sent < kRequests && sent - done < 16; ++sent) {
-      ring.submit(message(Op::kEcho, sent), kHeader);
-    }
-    REQUIRE(ring.wait().written == kHeader);
-  }
-  INFO(ring.kicks() << " kicks, " << rig.device().status().wakes << " wakes, "
-                    << rig.device().status().calls << " calls");
-  CHECK(ring.kicks() < kRequests / 2);
-  CHECK(rig.device().status().calls <= kRequests);
-}
-
 }  // namespace
 }  // namespace pmemfs::virtiofs
