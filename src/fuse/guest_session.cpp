@@ -140,13 +140,13 @@ struct GuestSession::Impl {
             [this](InodeNo ino, std::uint64_t count) { forget_inode(edge, ino, count); },
             [this](InodeNo ino, std::uint64_t fh) { close_handle(edge, ino, fh); }) {}
 
-  void serve(GuestMessage& message, std::size_t room, Reply& reply);
-  void begin(GuestMessage& message, Reply& reply);
+  void serve(Worker& worker, GuestMessage& message, std::size_t room, Reply& reply);
+  void begin(Worker& worker, GuestMessage& message, Reply& reply);
   void finish();
-  int dispatch(GuestMessage& message, Reply& reply);
+  int dispatch(Worker& worker, GuestMessage& message, Reply& reply);
   void forget(const GuestMessage& message);
   int map(const GuestMessage& message) const;
-  int through_libfuse(GuestMessage& message, Reply& reply);
+  void through_libfuse(Worker& worker, GuestMessage& message, Reply& reply);
   int translate(GuestMessage& message);
   int translate_ids(GuestMessage& message) const;
   int translate_handles(GuestMessage& message, InodeNo second);
@@ -166,7 +166,8 @@ struct GuestSession::Impl {
   std::atomic<bool> direct{false};  // nodes are GuestNode::kDirect where files are durable
 };
 
-void GuestSession::Impl::serve(GuestMessage& message, std::size_t room, Reply& reply) {
+void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_t room,
+                               Reply& reply) {
   const bool alone = message.opcode() == FUSE_INIT || message.opcode() == FUSE_DESTROY;
   std::shared_lock shared(mutex, std::defer_lock);
   std::unique_lock exclusive(mutex, std::defer_lock);
@@ -184,17 +185,17 @@ void GuestSession::Impl::serve(GuestMessage& message, std::size_t room, Reply& r
   } else if (code != 0) {
     (void)reply.error(code);
   } else if (message.opcode() == FUSE_INIT) {
-    begin(message, reply);
+    begin(worker, message, reply);
   } else if (message.opcode() == FUSE_DESTROY) {
     finish();
     (void)reply.error(0);
-  } else if (const int refused = dispatch(message, reply); refused != 0) {
+  } else if (const int refused = dispatch(worker, message, reply); refused != 0) {
     (void)reply.error(refused);
   }
 }
 
 // A guest that boots anew may not have said that it goes.
-void GuestSession::Impl::begin(GuestMessage& message, Reply& reply) {
+void GuestSession::Impl::begin(Worker& worker, GuestMessage& message, Reply& reply) {
   finish();
   auto created = GuestChannel::create(edge, options.debug);
   if (!created) {
@@ -202,9 +203,7 @@ void GuestSession::Impl::begin(GuestMessage& message, Reply& reply) {
     return;
   }
   channel = std::move(*created);
-  if (const int code = through_libfuse(message, reply); code != 0) {
-    (void)reply.error(code);
-  }
+  through_libfuse(worker, message, reply);
   begun = edge.granted.answered;
 }
 
@@ -230,7 +229,7 @@ void GuestSession::Impl::forget(const GuestMessage& message) {
 }
 
 // An errno: not answered yet.
-int GuestSession::Impl::dispatch(GuestMessage& message, Reply& reply) {
+int GuestSession::Impl::dispatch(Worker& worker, GuestMessage& message, Reply& reply) {
   fuse_in_header header = message.header();
   const GuestNode node{header.nodeid};
   std::optional<Held> held;
@@ -273,7 +272,8 @@ int GuestSession::Impl::dispatch(GuestMessage& message, Reply& reply) {
   if (int code = translate_handles(message, second.ino()); code != 0) {
     return code;
   }
-  return through_libfuse(message, reply);
+  through_libfuse(worker, message, reply);
+  return 0;
 }
 
 int GuestSession::Impl::map(const GuestMessage& message) const {
@@ -352,18 +352,13 @@ int GuestSession::Impl::translate_handles(GuestMessage& message, InodeNo second)
   return 0;
 }
 
-int GuestSession::Impl::through_libfuse(GuestMessage& message, Reply& reply) {
-  const auto worker = guarded([] { return this_worker(); });
-  if (!worker) {
-    return worker.code();
-  }
+void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, Reply& reply) {
   const GuestChannel::Take take_answer = [&](std::span<iovec> parts) {
     guarded_void([&] { take(message, parts, reply); });
   };
   const GuestChannel::Taking taking(take_answer);
-  const Serving serving(**worker, edge, message);
+  const Serving serving(worker, edge, message);
   channel->serve(message.bytes());
-  return 0;
 }
 
 void GuestSession::Impl::take(const GuestMessage& message, std::span<iovec> parts, Reply& reply) {
@@ -425,7 +420,13 @@ void GuestSession::serve(std::span<std::byte> bytes, std::size_t room,
     }
     impl_->counters.count(message->opcode());
     Reply reply(message->unique(), room, sink);
-    impl_->serve(*message, room, reply);
+    // Before anything is done: RELEASE, for one, cannot be undone.
+    const auto worker = guarded([] { return this_worker(); });
+    if (worker) {
+      impl_->serve(**worker, *message, room, reply);
+    } else if (message->wants_answer()) {
+      (void)reply.error(worker.code());
+    }
   });
 }
 

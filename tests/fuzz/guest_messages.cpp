@@ -1,6 +1,7 @@
 // Messages of two guests that share a filesystem: whole ones out of the bytes, or made of known
 // nodes, handles and names with numbers out of the bytes. Each is answered once and in its room;
-// neither guest reaches what the other or the host alone holds; nothing is left when they go.
+// neither guest reaches what the host alone holds; when they go nothing is left, and the checker
+// finds nothing.
 #include <linux/fuse.h>
 #include <sys/stat.h>
 
@@ -9,11 +10,9 @@
 #include <string>
 #include <vector>
 
-#include "base/log.hpp"
 #include "fuse/guest_session.hpp"
 #include "input.hpp"
-#include "support/memory_filesystem.hpp"
-#include "support/memory_region.hpp"
+#include "rig.hpp"
 
 namespace pmemfs::fuzz {
 namespace {
@@ -21,6 +20,8 @@ namespace {
 constexpr std::string_view kSecret = "what only the other one has";
 constexpr std::uint64_t kAlignment = std::uint64_t{1} << 21U;
 constexpr std::size_t kRoom = 8192;
+// Data lie in extents: into simulated host files one FALLOCATE would put all memory there is.
+constexpr bool kBacking = false;
 
 // What a request consists of beside its header.
 struct Form {
@@ -79,9 +80,9 @@ constexpr auto kNames = std::to_array<std::string_view>(
 
 class TwoGuests {
  public:
-  explicit TwoGuests(Input& input) : input_(input), fs_(test::make_filesystem(*region_)) {
+  explicit TwoGuests(Input& input) : input_(input), rig_(kBacking) {
     for (auto& guest : guests_) {
-      auto created = fuse::GuestSession::create(*fs_, options());
+      auto created = fuse::GuestSession::create(fs(), options());
       demand(created.ok(), "no session");
       guest = std::move(*created);
     }
@@ -100,14 +101,17 @@ class TwoGuests {
     for (auto& guest : guests_) {
       guest->end();
     }
-    fs_->release(secret_);
-    fs_->forget(secret_ino_, 1);
-    demand_equal(0, fs_->status().open_handles, "open handles at the end");
-    demand_equal(1, fs_->status().inodes_in_memory, "inodes held at the end");
+    fs().release(secret_);
+    fs().forget(secret_ino_, 1);
+    demand_equal(0, fs().status().open_handles, "open handles at the end");
+    demand_equal(1, fs().status().inodes_in_memory, "inodes held at the end");
+    rig_.remount();  // with a look at what is on media
   }
 
  private:
   using Message = std::vector<std::byte>;
+
+  Filesystem& fs() { return rig_.fs(); }
 
   fuse::GuestOptions options() {
     fuse::GuestOptions options;
@@ -134,18 +138,18 @@ class TwoGuests {
 
   // A file without a name, which the host holds.
   void keep_secret() {
-    const auto made = fs_->tmpfile({}, kRootInode, 0600, 2);
+    const auto made = fs().tmpfile({}, kRootInode, 0600, 2);
     demand(made.ok(), "no file");
     secret_ = made->opened.handle;
     secret_ino_ = made->attributes.ino;
-    demand(fs_->write(secret_, 0, std::as_bytes(std::span(kSecret)), false, false).ok(), "write");
+    demand(fs().write(secret_, 0, std::as_bytes(std::span(kSecret)), false, false).ok(), "write");
   }
   void check_secret() {
     std::array<char, kSecret.size() + 1> found{};
-    const auto got = fs_->read(secret_, 0, std::as_writable_bytes(std::span(found)));
+    const auto got = fs().read(secret_, 0, std::as_writable_bytes(std::span(found)));
     demand(got.ok() && *got == kSecret.size(), "the length of what it does not hold");
     demand(std::string_view(found.data(), *got) == kSecret, "the content of what it does not hold");
-    demand(fs_->getattr(secret_ino_).ok(), "what it does not hold was forgotten");
+    demand(fs().getattr(secret_ino_).ok(), "what it does not hold was forgotten");
   }
 
   template <typename T>
@@ -288,8 +292,7 @@ class TwoGuests {
   }
 
   Input& input_;
-  test::MemoryRegion region_{16ULL << 20U};
-  std::unique_ptr<Filesystem> fs_;
+  Rig rig_;
   std::array<std::unique_ptr<fuse::GuestSession>, 2> guests_{};
   std::vector<std::uint64_t> nodes_{1};  // of both
   std::vector<std::uint64_t> handles_{};
@@ -302,7 +305,6 @@ class TwoGuests {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace pmemfs;
-  base::log::init_callback([](base::log::Level, const std::string&) {});
   fuzz::Input input(data, size);
   fuzz::TwoGuests guests(input);
   guests.run();
