@@ -86,6 +86,14 @@ class Held {
   bool held_;
 };
 
+// The nodes of a message.
+struct Nodes {
+  GuestNode first{};  // the header's
+  GuestNode second{};
+  std::optional<Held> first_held{};
+  std::optional<Held> second_held{};
+};
+
 // Where one request's answer goes: once, and no further than there is room.
 class Reply {
  public:
@@ -143,12 +151,12 @@ struct GuestSession::Impl {
   void serve(Worker& worker, GuestMessage& message, std::size_t room, Reply& reply);
   void begin(Worker& worker, GuestMessage& message, Reply& reply);
   void finish();
-  int dispatch(Worker& worker, GuestMessage& message, Reply& reply);
+  std::optional<int> dispatch(Worker& worker, GuestMessage& message, Reply& reply);
+  int hold(GuestMessage& message, Nodes& nodes);
   void forget(const GuestMessage& message);
   int map(const GuestMessage& message) const;
   void through_libfuse(Worker& worker, GuestMessage& message, Reply& reply);
-  int translate(GuestMessage& message);
-  int translate_ids(GuestMessage& message) const;
+  int translate_caller(GuestMessage& message) const;
   int translate_handles(GuestMessage& message, InodeNo second);
   int refuse_stale(GuestNode node);
   void take(const GuestMessage& message, std::span<iovec> parts, Reply& reply);
@@ -189,8 +197,8 @@ void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_
   } else if (message.opcode() == FUSE_DESTROY) {
     finish();
     (void)reply.error(0);
-  } else if (const int refused = dispatch(worker, message, reply); refused != 0) {
-    (void)reply.error(refused);
+  } else if (const auto status = dispatch(worker, message, reply)) {
+    (void)reply.error(*status);
   }
 }
 
@@ -228,52 +236,54 @@ void GuestSession::Impl::forget(const GuestMessage& message) {
   }
 }
 
-// An errno: not answered yet.
-int GuestSession::Impl::dispatch(Worker& worker, GuestMessage& message, Reply& reply) {
+// ESTALE unless all are held that the message is about; puts inode numbers in place of nodes.
+int GuestSession::Impl::hold(GuestMessage& message, Nodes& nodes) {
   fuse_in_header header = message.header();
-  const GuestNode node{header.nodeid};
-  std::optional<Held> held;
-  if (message.about_node() && !held.emplace(ledger, node)) {
+  nodes.first.id = header.nodeid;
+  if (message.about_node() && !nodes.first_held.emplace(ledger, nodes.first)) {
     return ESTALE;
   }
-  GuestNode second;
-  std::optional<Held> second_held;
   if (const auto place = message.second_node()) {
-    second.id = message.argument<std::uint64_t>(*place);
-    if (message.about_node() && !second_held.emplace(ledger, second)) {
+    nodes.second.id = message.argument<std::uint64_t>(*place);
+    if (message.about_node() && !nodes.second_held.emplace(ledger, nodes.second)) {
       return ESTALE;
     }
-    message.set_argument(*place, second.ino().value);
+    message.set_argument(*place, nodes.second.ino().value);
   }
-  header.nodeid = node.ino().value;
-  header.pid = 0;  // of no process here: the core would look for it in /proc
+  header.nodeid = nodes.first.ino().value;
   message.set_header(header);
+  return 0;
+}
+
+// What to answer, 0 included, unless libfuse did.
+std::optional<int> GuestSession::Impl::dispatch(Worker& worker, GuestMessage& message,
+                                                Reply& reply) {
+  Nodes nodes;
+  if (const int code = hold(message, nodes); code != 0) {
+    return code;
+  }
   switch (message.opcode()) {
     case FUSE_SETUPMAPPING:
-    case FUSE_REMOVEMAPPING: {
-      const int code = map(message);
-      (void)reply.error(code);
-      return 0;
-    }
+    case FUSE_REMOVEMAPPING:
+      return map(message);
     case FUSE_SYNCFS:
-      (void)reply.error(options.read_only ? 0 : guarded([&] { return edge.fs.sync(); }).code());
-      return 0;
+      return options.read_only ? 0 : guarded([&] { return edge.fs.sync(); }).code();
     case FUSE_OPEN:
-      if (const int code = refuse_stale(node); code != 0) {
+      if (const int code = refuse_stale(nodes.first); code != 0) {
         return code;
       }
       break;
     default:
       break;
   }
-  if (int code = translate_ids(message); code != 0) {
+  if (const int code = translate_caller(message); code != 0) {
     return code;
   }
-  if (int code = translate_handles(message, second.ino()); code != 0) {
+  if (const int code = translate_handles(message, nodes.second.ino()); code != 0) {
     return code;
   }
   through_libfuse(worker, message, reply);
-  return 0;
+  return std::nullopt;
 }
 
 int GuestSession::Impl::map(const GuestMessage& message) const {
@@ -312,8 +322,9 @@ int GuestSession::Impl::refuse_stale(GuestNode node) {
   return durable != node.direct() && ledger.first_refusal(node) ? ESTALE : 0;
 }
 
-int GuestSession::Impl::translate_ids(GuestMessage& message) const {
+int GuestSession::Impl::translate_caller(GuestMessage& message) const {
   fuse_in_header header = message.header();
+  header.pid = 0;  // of no process here: the core would look for it in /proc
   header.uid = options.uids.to_host(header.uid);
   header.gid = options.gids.to_host(header.gid);
   message.set_header(header);
