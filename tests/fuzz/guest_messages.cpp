@@ -103,6 +103,8 @@ class TwoGuests {
     }
     fs().release(secret_);
     fs().forget(secret_ino_, 1);
+    demand_equal(2, fs().status().inodes_in_memory, "inodes held by the host at the end");
+    fs().forget(shared_ino_, 1);
     demand_equal(0, fs().status().open_handles, "open handles at the end");
     demand_equal(1, fs().status().inodes_in_memory, "inodes held at the end");
     rig_.remount();  // with a look at what is on media
@@ -136,8 +138,11 @@ class TwoGuests {
     return options;
   }
 
-  // A file without a name, which the host holds.
+  // The host holds two files: one without a name, and one that guests find, too.
   void keep_secret() {
+    const auto shared = fs().mknod({}, kRootInode, "a", S_IFREG | 0644, 0);
+    demand(shared.ok(), "no file");
+    shared_ino_ = shared->ino;
     const auto made = fs().tmpfile({}, kRootInode, 0600, 2);
     demand(made.ok(), "no file");
     secret_ = made->opened.handle;
@@ -166,8 +171,8 @@ class TwoGuests {
     Message message(sizeof(fuse_in_header));
     append(message, std::as_bytes(input_.bytes(input_.byte())));
     fuse_in_header header{};
-    const auto bytes = input_.bytes(sizeof(header));
-    std::memcpy(&header, bytes.data(), bytes.size());
+    const auto bytes = std::as_bytes(input_.bytes(sizeof(header)));
+    std::copy(bytes.begin(), bytes.end(), std::as_writable_bytes(std::span(&header, 1)).begin());
     if (input_.byte() % 4 != 0) {
       header.len = static_cast<std::uint32_t>(message.size());
     }
@@ -233,7 +238,9 @@ class TwoGuests {
     message.shrink_to_fit();  // so that a byte too many is seen
     fuse_in_header header{};
     const bool whole = message.size() >= sizeof(header);
-    std::memcpy(&header, message.data(), std::min(message.size(), sizeof(header)));
+    if (whole) {
+      std::memcpy(&header, message.data(), sizeof(header));
+    }
     const std::size_t room = much_room ? kRoom : input_.byte();
     int answers = 0;
     std::string answer;
@@ -298,6 +305,7 @@ class TwoGuests {
   std::vector<std::uint64_t> handles_{};
   HandleId secret_ = 0;
   InodeNo secret_ino_{};
+  InodeNo shared_ino_{};
 };
 
 }  // namespace
