@@ -298,8 +298,8 @@ class Filesystem final {
   Status rename(const Caller& c, InodeNo from, std::string_view name, InodeNo to,
                 std::string_view new_name, unsigned flags);
   Result<std::string> readlink(InodeNo ino);
-  // At least one entry is offered unless at the end. `with_attributes`: readdirplus. `touch`: the
-  // directory's atime counts, as O_NOATIME says of files.
+  // At least one entry is offered unless at the end. `with_attributes`: readdirplus. Without
+  // `touch` the directory's atime does not move, as with O_NOATIME that of a file.
   Status list(InodeNo dir, std::uint64_t cookie, bool with_attributes, const ListSink& sink,
               bool touch = true);
 

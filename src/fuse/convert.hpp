@@ -16,7 +16,7 @@ inline constexpr std::uint32_t kBlockSize = 4096;  // st_blksize
 
 [[nodiscard]] double attribute_timeout(const Attributes& attributes, const View& view);
 // With `marks_durable` st_blksize is odd for a durable file: libfuse has no place for
-// FUSE_ATTR_DAX, and this is what it hands through untouched (see Departure, which takes it off).
+// FUSE_ATTR_DAX, and this is what it hands through untouched (GuestAnswer makes one of the other).
 [[nodiscard]] struct stat to_stat(const Attributes& attributes, const View& view);
 [[nodiscard]] struct statx to_statx(const Attributes& attributes);
 [[nodiscard]] struct statvfs to_statvfs(const FilesystemSpace& space);

@@ -207,9 +207,8 @@ int GuestMessage::check(const Terms& terms, std::size_t room) const {
   if (wants_answer() && room < answer) {
     return EINVAL;
   }
-  if (const int code = check_sizes(payload().size() - at, room - std::min(room, answer));
-      code != 0) {
-    return code;
+  if (!sizes_fit(payload().size() - at, room - std::min(room, answer))) {
+    return EINVAL;
   }
   if (const int code = check_values(); code != 0) {
     return code;
@@ -241,47 +240,38 @@ int GuestMessage::check_names(const GuestRule& rule, std::size_t& at) const {
 }
 
 // What the message says follows, against the `rest` that does; what is asked for, against the room.
-int GuestMessage::check_sizes(std::size_t rest, std::size_t room) const {
-  bool right = true;
+bool GuestMessage::sizes_fit(std::size_t rest, std::size_t room) const {
   switch (opcode_) {
     case FUSE_READ:
     case FUSE_READDIR:
     case FUSE_READDIRPLUS: {
       const std::size_t size = argument<fuse_read_in>().size;
-      right = size <= kMaxTransfer && size <= room;
-      break;
+      return size <= kMaxTransfer && size <= room;
     }
     case FUSE_WRITE: {
       const std::size_t size = argument<fuse_write_in>().size;
-      right = size <= kMaxTransfer && size <= rest;
-      break;
+      return size <= kMaxTransfer && size <= rest;
     }
     case FUSE_SETXATTR:
-      right = argument<std::uint32_t>(offsetof(fuse_setxattr_in, size)) <= rest;
-      break;
+      return argument<std::uint32_t>(offsetof(fuse_setxattr_in, size)) <= rest;
     case FUSE_GETXATTR:
     case FUSE_LISTXATTR: {
       const std::size_t size = argument<fuse_getxattr_in>().size;
-      right = (size == 0 ? sizeof(fuse_getxattr_out) : size) <= room;
-      break;
+      return (size == 0 ? sizeof(fuse_getxattr_out) : size) <= room;
     }
     case FUSE_IOCTL: {
       const auto in = argument<fuse_ioctl_in>();
-      right = in.in_size <= rest && in.out_size <= room;
-      break;
+      return in.in_size <= rest && in.out_size <= room;
     }
     case FUSE_BATCH_FORGET:
-      right = argument<fuse_batch_forget_in>().count <= rest / sizeof(fuse_forget_one);
-      break;
+      return argument<fuse_batch_forget_in>().count <= rest / sizeof(fuse_forget_one);
     case FUSE_REMOVEMAPPING: {
       const std::uint32_t count = argument<fuse_removemapping_in>().count;
-      right = count != 0 && count <= rest / sizeof(fuse_removemapping_one);
-      break;
+      return count != 0 && count <= rest / sizeof(fuse_removemapping_one);
     }
     default:
-      break;
+      return true;
   }
-  return right ? 0 : EINVAL;
 }
 
 // Numbers that a kernel checks before it sends them.

@@ -82,7 +82,7 @@ class GuestMessage {
   }
   [[nodiscard]] std::string_view name_at(std::size_t at) const;
   [[nodiscard]] int check_names(const struct GuestRule& rule, std::size_t& at) const;
-  [[nodiscard]] int check_sizes(std::size_t rest, std::size_t room) const;
+  [[nodiscard]] bool sizes_fit(std::size_t rest, std::size_t room) const;
   [[nodiscard]] int check_values() const;
 
   std::span<std::byte> bytes_;

@@ -86,6 +86,14 @@ class Held {
   bool held_;
 };
 
+// The nodes of a message.
+struct Nodes {
+  GuestNode first{};  // the header's
+  GuestNode second{};
+  std::optional<Held> first_held{};
+  std::optional<Held> second_held{};
+};
+
 // Where one request's answer goes: once, and no further than there is room.
 class Reply {
  public:
@@ -140,15 +148,15 @@ struct GuestSession::Impl {
             [this](InodeNo ino, std::uint64_t count) { forget_inode(edge, ino, count); },
             [this](InodeNo ino, std::uint64_t fh) { close_handle(edge, ino, fh); }) {}
 
-  void serve(GuestMessage& message, std::size_t room, Reply& reply);
-  void begin(GuestMessage& message, Reply& reply);
+  void serve(Worker& worker, GuestMessage& message, std::size_t room, Reply& reply);
+  void begin(Worker& worker, GuestMessage& message, Reply& reply);
   void finish();
-  int dispatch(GuestMessage& message, Reply& reply);
+  std::optional<int> dispatch(Worker& worker, GuestMessage& message, Reply& reply);
+  int hold(GuestMessage& message, Nodes& nodes);
   void forget(const GuestMessage& message);
   int map(const GuestMessage& message) const;
-  int through_libfuse(GuestMessage& message, Reply& reply);
-  int translate(GuestMessage& message);
-  int translate_ids(GuestMessage& message) const;
+  void through_libfuse(Worker& worker, GuestMessage& message, Reply& reply);
+  int translate_caller(GuestMessage& message) const;
   int translate_handles(GuestMessage& message, InodeNo second);
   int refuse_stale(GuestNode node);
   void take(const GuestMessage& message, std::span<iovec> parts, Reply& reply);
@@ -166,7 +174,8 @@ struct GuestSession::Impl {
   std::atomic<bool> direct{false};  // nodes are GuestNode::kDirect where files are durable
 };
 
-void GuestSession::Impl::serve(GuestMessage& message, std::size_t room, Reply& reply) {
+void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_t room,
+                               Reply& reply) {
   const bool alone = message.opcode() == FUSE_INIT || message.opcode() == FUSE_DESTROY;
   std::shared_lock shared(mutex, std::defer_lock);
   std::unique_lock exclusive(mutex, std::defer_lock);
@@ -184,17 +193,17 @@ void GuestSession::Impl::serve(GuestMessage& message, std::size_t room, Reply& r
   } else if (code != 0) {
     (void)reply.error(code);
   } else if (message.opcode() == FUSE_INIT) {
-    begin(message, reply);
+    begin(worker, message, reply);
   } else if (message.opcode() == FUSE_DESTROY) {
     finish();
     (void)reply.error(0);
-  } else if (const int refused = dispatch(message, reply); refused != 0) {
-    (void)reply.error(refused);
+  } else if (const auto status = dispatch(worker, message, reply)) {
+    (void)reply.error(*status);
   }
 }
 
 // A guest that boots anew may not have said that it goes.
-void GuestSession::Impl::begin(GuestMessage& message, Reply& reply) {
+void GuestSession::Impl::begin(Worker& worker, GuestMessage& message, Reply& reply) {
   finish();
   auto created = GuestChannel::create(edge, options.debug);
   if (!created) {
@@ -202,9 +211,7 @@ void GuestSession::Impl::begin(GuestMessage& message, Reply& reply) {
     return;
   }
   channel = std::move(*created);
-  if (const int code = through_libfuse(message, reply); code != 0) {
-    (void)reply.error(code);
-  }
+  through_libfuse(worker, message, reply);
   begun = edge.granted.answered;
 }
 
@@ -229,51 +236,54 @@ void GuestSession::Impl::forget(const GuestMessage& message) {
   }
 }
 
-// An errno: not answered yet.
-int GuestSession::Impl::dispatch(GuestMessage& message, Reply& reply) {
+// ESTALE unless all are held that the message is about; puts inode numbers in place of nodes.
+int GuestSession::Impl::hold(GuestMessage& message, Nodes& nodes) {
   fuse_in_header header = message.header();
-  const GuestNode node{header.nodeid};
-  std::optional<Held> held;
-  if (message.about_node() && !held.emplace(ledger, node)) {
+  nodes.first.id = header.nodeid;
+  if (message.about_node() && !nodes.first_held.emplace(ledger, nodes.first)) {
     return ESTALE;
   }
-  GuestNode second;
-  std::optional<Held> second_held;
   if (const auto place = message.second_node()) {
-    second.id = message.argument<std::uint64_t>(*place);
-    if (message.about_node() && !second_held.emplace(ledger, second)) {
+    nodes.second.id = message.argument<std::uint64_t>(*place);
+    if (message.about_node() && !nodes.second_held.emplace(ledger, nodes.second)) {
       return ESTALE;
     }
-    message.set_argument(*place, second.ino().value);
+    message.set_argument(*place, nodes.second.ino().value);
   }
-  header.nodeid = node.ino().value;
-  header.pid = 0;  // of no process here: the core would look for it in /proc
+  header.nodeid = nodes.first.ino().value;
   message.set_header(header);
+  return 0;
+}
+
+// What to answer, 0 included, unless libfuse did.
+std::optional<int> GuestSession::Impl::dispatch(Worker& worker, GuestMessage& message,
+                                                Reply& reply) {
+  Nodes nodes;
+  if (const int code = hold(message, nodes); code != 0) {
+    return code;
+  }
   switch (message.opcode()) {
     case FUSE_SETUPMAPPING:
-    case FUSE_REMOVEMAPPING: {
-      const int code = map(message);
-      (void)reply.error(code);
-      return 0;
-    }
+    case FUSE_REMOVEMAPPING:
+      return map(message);
     case FUSE_SYNCFS:
-      (void)reply.error(options.read_only ? 0 : guarded([&] { return edge.fs.sync(); }).code());
-      return 0;
+      return options.read_only ? 0 : guarded([&] { return edge.fs.sync(); }).code();
     case FUSE_OPEN:
-      if (const int code = refuse_stale(node); code != 0) {
+      if (const int code = refuse_stale(nodes.first); code != 0) {
         return code;
       }
       break;
     default:
       break;
   }
-  if (int code = translate_ids(message); code != 0) {
+  if (const int code = translate_caller(message); code != 0) {
     return code;
   }
-  if (int code = translate_handles(message, second.ino()); code != 0) {
+  if (const int code = translate_handles(message, nodes.second.ino()); code != 0) {
     return code;
   }
-  return through_libfuse(message, reply);
+  through_libfuse(worker, message, reply);
+  return std::nullopt;
 }
 
 int GuestSession::Impl::map(const GuestMessage& message) const {
@@ -312,8 +322,9 @@ int GuestSession::Impl::refuse_stale(GuestNode node) {
   return durable != node.direct() && ledger.first_refusal(node) ? ESTALE : 0;
 }
 
-int GuestSession::Impl::translate_ids(GuestMessage& message) const {
+int GuestSession::Impl::translate_caller(GuestMessage& message) const {
   fuse_in_header header = message.header();
+  header.pid = 0;  // of no process here: the core would look for it in /proc
   header.uid = options.uids.to_host(header.uid);
   header.gid = options.gids.to_host(header.gid);
   message.set_header(header);
@@ -352,18 +363,13 @@ int GuestSession::Impl::translate_handles(GuestMessage& message, InodeNo second)
   return 0;
 }
 
-int GuestSession::Impl::through_libfuse(GuestMessage& message, Reply& reply) {
-  const auto worker = guarded([] { return this_worker(); });
-  if (!worker) {
-    return worker.code();
-  }
+void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, Reply& reply) {
   const GuestChannel::Take take_answer = [&](std::span<iovec> parts) {
     guarded_void([&] { take(message, parts, reply); });
   };
   const GuestChannel::Taking taking(take_answer);
-  const Serving serving(**worker, edge, message);
+  const Serving serving(worker, edge, message);
   channel->serve(message.bytes());
-  return 0;
 }
 
 void GuestSession::Impl::take(const GuestMessage& message, std::span<iovec> parts, Reply& reply) {
@@ -425,7 +431,13 @@ void GuestSession::serve(std::span<std::byte> bytes, std::size_t room,
     }
     impl_->counters.count(message->opcode());
     Reply reply(message->unique(), room, sink);
-    impl_->serve(*message, room, reply);
+    // Before anything is done: RELEASE, for one, cannot be undone.
+    const auto worker = guarded([] { return this_worker(); });
+    if (worker) {
+      impl_->serve(**worker, *message, room, reply);
+    } else if (message->wants_answer()) {
+      (void)reply.error(worker.code());
+    }
   });
 }
 

@@ -1,4 +1,4 @@
-// What one kernel is told of how long things stay as they are.
+// What one kernel is told beside the facts: how long they hold.
 #pragma once
 
 #include <cstdint>

@@ -38,11 +38,11 @@ GuestRequest& GuestRequest::by_process(std::uint32_t pid) {
 std::span<std::byte> GuestRequest::bytes() {
   const std::size_t size = sizeof(header) + payload_.size();
   header.len = length.value_or(static_cast<std::uint32_t>(size));
-  words_.assign((size + sizeof(std::uint64_t) - 1) / sizeof(std::uint64_t), 0);
-  std::memcpy(words_.data(), &header, sizeof(header));
-  std::memcpy(reinterpret_cast<char*>(words_.data()) + sizeof(header), payload_.data(),
-              payload_.size());
-  return std::as_writable_bytes(std::span(words_)).first(size);
+  bytes_.assign(size, std::byte{0});
+  bytes_.shrink_to_fit();  // so that a sanitizer sees a byte too many
+  std::memcpy(bytes_.data(), &header, sizeof(header));
+  std::memcpy(bytes_.data() + sizeof(header), payload_.data(), payload_.size());
+  return bytes_;
 }
 
 Guest::Guest(Filesystem& fs, fuse::GuestOptions options) {

@@ -16,7 +16,7 @@
 
 namespace pmemfs::test {
 
-// A message that is being made. Lies as a transport must lay it.
+// A message that is being made.
 class GuestRequest {
  public:
   explicit GuestRequest(std::uint32_t opcode, std::uint64_t node = 1);
@@ -38,7 +38,7 @@ class GuestRequest {
 
  private:
   std::string payload_{};
-  std::vector<std::uint64_t> words_{};
+  std::vector<std::byte> bytes_{};
 };
 
 struct GuestReply {
