@@ -23,68 +23,19 @@
 #include <vector>
 
 #include "guest_flush.hpp"
+#include "guest_live.hpp"
+#include "guest_mapping.hpp"
 
 namespace {
 
 using pmemfs::vm::kLine;
 
-constexpr std::size_t kHuge = std::size_t{2} << 20;
-constexpr std::size_t kPage = 4096;
-
-[[noreturn]] void fail(const std::string& what) {
-  const int code = errno;
-  std::printf("guest_tool: %s: %s\n", what.c_str(), std::strerror(code));
-  std::exit(1);
-}
-
-// A whole file, mapped shared and writable at an address that is `shift` bytes past a multiple of 2
-// MiB: without a shift the kernel can use huge pages where offset and media allow it, with one it
-// never can.
-class Mapping {
- public:
-  explicit Mapping(const char* path, int extra_flags = 0, std::size_t shift = 0) {
-    const int fd = ::open(path, O_RDWR | O_CLOEXEC);
-    struct stat st {};
-    if (fd < 0 || ::fstat(fd, &st) != 0 || st.st_size == 0) {
-      fail(std::string(path) + ": cannot be opened or is empty");
-    }
-    size_ = static_cast<std::size_t>(st.st_size);
-    void* const place =
-        ::mmap(nullptr, size_ + 2 * kHuge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (place == MAP_FAILED) {
-      fail("no address space");
-    }
-    auto* const start = static_cast<std::byte*>(place);
-    const std::size_t past = reinterpret_cast<std::uintptr_t>(start) % kHuge;
-    void* const got = ::mmap(start + (kHuge - past) + shift, size_, PROT_READ | PROT_WRITE,
-                             MAP_SHARED | MAP_FIXED | extra_flags, fd, 0);
-    if (got == MAP_FAILED) {
-      fail(std::string(path) + ": mmap refused");
-    }
-    data_ = static_cast<std::byte*>(got);
-    ::close(fd);
-  }
-
-  // Until the program ends: an unmapping could make a filesystem write something.
-  [[nodiscard]] std::span<std::byte> bytes() const { return {data_, size_}; }
-
- private:
-  std::byte* data_ = nullptr;
-  std::size_t size_ = 0;
-};
-
-// Eight words that differ from line to line and from seed to seed, and are never zero.
-std::array<std::uint64_t, 8> pattern(std::uint64_t seed, std::size_t line) {
-  std::array<std::uint64_t, 8> words{};
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    words[i] = ((seed << 40U) + line * words.size() + i + 1) * 0x9e3779b97f4a7c15U;
-  }
-  return words;
-}
-
-std::uint64_t seed_of(const char* text) {
-  return std::strtoull(text, nullptr, 10);
-}
+using pmemfs::vm::fail;
+using pmemfs::vm::kHuge;
+using pmemfs::vm::kPage;
+using pmemfs::vm::Mapping;
+using pmemfs::vm::pattern;
+using pmemfs::vm::seed_of;
 
 // store SAY FILE SEED [FILE SEED…]: stores and flushes every line of all files, in this order; then
 // prints SAY and, unless SAY is "done", stays, with everything still mapped.
@@ -127,6 +78,16 @@ int verify(std::span<char*> words) {
   }
   std::printf("kept %zu of %zu\n", kept, total);
   return 0;
+}
+
+// print SEED SIZE: what store would store into a file of SIZE bytes, on standard output.
+int print(std::span<char*> words) {
+  const std::uint64_t seed = seed_of(words[0]);
+  for (std::size_t line = 0; line < seed_of(words[1]) / kLine; ++line) {
+    const auto words_of_line = pattern(seed, line);
+    std::fwrite(words_of_line.data(), kLine, 1, stdout);
+  }
+  return std::fflush(stdout) == 0 ? 0 : 1;
 }
 
 long minor_faults() {
@@ -251,11 +212,19 @@ struct Command {
 };
 
 constexpr std::array kCommands = {
-    Command{"store", 3, store},       Command{"verify", 2, verify},
-    Command{"faults", 1, faults},     Command{"map-sync", 1, map_sync},
-    Command{"allocate", 2, allocate}, Command{"sum", 2, sum},
-    Command{"grow", 3, grow},         Command{"nodefrag", 1, nodefrag},
+    Command{"store", 3, store},
+    Command{"verify", 2, verify},
+    Command{"print", 2, print},
+    Command{"faults", 1, faults},
+    Command{"map-sync", 1, map_sync},
+    Command{"allocate", 2, allocate},
+    Command{"sum", 2, sum},
+    Command{"grow", 3, grow},
+    Command{"nodefrag", 1, nodefrag},
     Command{"poison", 2, poison},
+    Command{"mapped", 1, pmemfs::vm::mapped},
+    Command{"hammer", 1, pmemfs::vm::hammer},
+    Command{"hammered", 1, pmemfs::vm::hammered},
 };
 
 }  // namespace
@@ -268,7 +237,8 @@ int main(int argc, char** argv) {
     }
   }
   std::puts(
-      "usage: guest_tool store|verify|faults|map-sync|allocate|sum|grow|nodefrag|poison …; see "
-      "tests/vm/guest_tool.cpp");
+      "usage: guest_tool "
+      "store|verify|print|faults|map-sync|allocate|sum|grow|nodefrag|poison|mapped|"
+      "hammer|hammered …; see tests/vm/guest_tool.cpp and guest_live.hpp");
   return 2;
 }

@@ -149,9 +149,6 @@ class ShellGuest(Guest):
     def command(self, environment, megabytes):
         return ["/bin/bash", "-c", environment.replace("PORT", str(self.inherited[0]))]
 
-    def started(self):
-        pass
-
 
 class Conversation(unittest.TestCase):
     def boot(self, command, answer=lambda line: f"ok {line.upper()}"):
@@ -179,13 +176,17 @@ class Words(unittest.TestCase):
 
     def setUp(self):
         self.outside = Outside.__new__(Outside)
-        self.outside.told, self.outside.lock = {}, threading.Condition()
+        self.outside.told, self.outside.failed, self.outside.lock = {}, False, threading.Condition()
 
     def test_what_one_guest_tells_another_hears(self):
         threading.Timer(0.1, self.outside.answer, (1, "tell ready 7")).start()
         self.assertEqual(self.outside.answer(2, "wait ready"), "ok 7")
         self.assertEqual(self.outside.answer(2, "told ready"), "ok yes")
         self.assertEqual(self.outside.answer(2, "told other"), "ok no")
+
+    def test_nobody_waits_for_a_guest_that_has_failed(self):
+        threading.Timer(0.1, self.outside.give_up).start()
+        self.assertRegex(self.outside.answer(2, "wait ready"), "^error another guest has failed$")
 
     def test_what_cannot_be_done_is_one_line(self):
         for line in ("", "dance", "tell", "tell a b c d", "run 'half"):

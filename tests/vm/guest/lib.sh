@@ -110,3 +110,44 @@ virtiofs_mount() { # [OPTIONS [TAG [WHERE]]]
     mkdir -p ${3-$V}
     mount -t virtiofs -o ${1-dax=inode} ${2-pmem} ${3-$V} || fail "virtiofs ${2-pmem} cannot be mounted with -o ${1-dax=inode}"
 }
+
+# A file that is to be made anew knows what it is now: the guest keeps what an inode was when it first saw it.
+forget() { echo 3 >/proc/sys/vm/drop_caches; }
+
+durable_file() { # FILE SIZE: in a directory that is durable, so that it is from the start
+    mkdir -p "${1%/*}"
+    setfattr -n user.pmemfs.mmap_durable -v 1 "${1%/*}"
+    truncate -s $2 $1
+    expect "mapping of ${1##*/}" "$(xattr mapping $1)" window
+}
+
+# open_mapping FILE [SIZE], then ask WHAT as guest_tool mapped says, then close_mapping.
+open_mapping() {
+    rm -f /tmp/ask /tmp/said
+    mkfifo /tmp/ask /tmp/said
+    guest_tool mapped "$@" </tmp/ask >/tmp/said &
+    mapper=$!
+    exec 6>/tmp/ask 7</tmp/said
+}
+ask() {
+    local answer=nothing
+    echo "$*" >&6
+    read -r answer <&7 || true
+    echo "$answer"
+}
+close_mapping() {
+    exec 6>&- 7<&-
+    wait $mapper || true
+}
+
+# quiet WHAT COMMAND…: does it, and fails if it took a request to the daemon.
+quiet() {
+    local what=$1 before after
+    shift
+    must_host requests pmem
+    before=$(cat /tmp/host)
+    "$@"
+    must_host requests pmem
+    after=$(cat /tmp/host)
+    expect "requests for $what" $((after - before)) 0
+}

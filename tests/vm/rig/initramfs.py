@@ -10,6 +10,9 @@ from rig.parts import GUEST, Broken, program
 OURS = ("pmemfs", "mkfs.pmemfs", "mount.fuse.pmemfs", "umount.fuse.pmemfs", "pmemfsctl", "tests/guest_tool")
 WHERE_BUILT = ("fsck.pmemfs",)
 SYSTEM = ("ndctl", "mkfs.ext4", "mkfs.xfs", "setfattr", "getfattr")
+# Where pmemfs is outside the guest needs less, and starts sooner.
+OURS_INSIDE = ("tests/guest_tool",)
+SYSTEM_INSIDE = ("setfattr", "getfattr")
 LIBRARY = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
 
 
@@ -27,13 +30,15 @@ def libraries(path):
     return [pathlib.Path(name) for name in LIBRARY.findall(done.stdout)]
 
 
-def add_programs(root, build, more):
-    ours = [*OURS, *(name for name in more if name.startswith(("tests/", "pmemfs-")))]
+def add_programs(root, build, script):
+    ours = list(OURS_INSIDE if script.is_outside else OURS)
+    ours += [name for name in script.programs if name.startswith(("tests/", "pmemfs-"))]
     missing = [name for name in ours if not (build / name).is_file()]
     if missing:
         raise Broken(f"{build} lacks {', '.join(missing)}: build it first")
-    ours += [name for name in WHERE_BUILT if (build / name).is_file()]
-    programs = [build / name for name in ours] + [program(name) for name in (*SYSTEM, *more) if name not in ours]
+    ours += [name for name in WHERE_BUILT if (build / name).is_file() and not script.is_outside]
+    system = SYSTEM_INSIDE if script.is_outside else SYSTEM
+    programs = [build / name for name in ours] + [program(name) for name in (*system, *script.programs) if name not in ours]
     for path in programs:
         copy(path, root / "vm/bin" / path.name)
         for library in libraries(path):
@@ -47,7 +52,7 @@ def add_programs(root, build, more):
 def build(target, build_folder, kernel, script):
     """Writes the archive `target`; what it is made of is in a folder beside it."""
     root = target.with_suffix(".root")
-    add_programs(root, build_folder, script.programs)
+    add_programs(root, build_folder, script)
     shutil.copytree(kernel.modules, root / "vm/modules")
     copy(GUEST / "init", root / "init")
     copy(GUEST / "lib.sh", root / "vm/guest/lib.sh")

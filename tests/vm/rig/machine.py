@@ -75,7 +75,6 @@ class Machine:
             pass_fds=self.inherited,
         )
         try:
-            self.started()
             outcome = self.follow(time.monotonic() + limit, moment)
             # Of all others nothing is wanted any more. After "power-cut" least of all: what is not durable yet must have no
             # time to become so.
@@ -85,9 +84,6 @@ class Machine:
         finally:
             if not self.qemu.stdout.closed:
                 self.cut()
-
-    def started(self):
-        """What has to be done before the machine is followed."""
 
     def cut(self):
         """The power goes: nothing of the machine survives but what is in the file of its persistent memory."""

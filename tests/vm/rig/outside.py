@@ -19,6 +19,7 @@ BACK_ENDS = ("pmemfs", "virtiofsd")
 QUEUES = 2  # request queues of a device of pmemfs that nobody told how many
 READY_SECONDS = 20
 RUN_SECONDS = 60
+END_SECONDS = 20
 MEET_SECONDS = 90
 
 
@@ -49,10 +50,14 @@ class Server:
         return (os.stat(path).st_ino, os.stat(path).st_ctime_ns) if path.exists() else None
 
     def end(self, how):
-        """Returns the exit status."""
+        """Returns the exit status; one that does not end is killed."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        return self.process.wait()
+        try:
+            return self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
 
 class Outside:
@@ -75,6 +80,7 @@ class Outside:
         self.others = {}
         self.lock = threading.Condition()
         self.told = {}
+        self.failed = False
 
     @staticmethod
     def command(words, cwd="/", path=None):
@@ -194,6 +200,12 @@ class Outside:
             raise Refused(f"pmemfsctl status knows no device {path}")
         return str(counts.get(kind, 0) if kind else sum(counts.values()))
 
+    def give_up(self):
+        """Nobody waits any more: a guest has failed."""
+        with self.lock:
+            self.failed = True
+            self.lock.notify_all()
+
     def tell(self, _guest, name, text="yes"):
         """Lets guests know that wait for this name."""
         with self.lock:
@@ -204,8 +216,9 @@ class Outside:
     def wait(self, _guest, name):
         """What was told."""
         with self.lock:
-            if not self.lock.wait_for(lambda: name in self.told, MEET_SECONDS):
-                raise Refused(f"nobody told {name} within {MEET_SECONDS} s")
+            self.lock.wait_for(lambda: name in self.told or self.failed, MEET_SECONDS)
+            if name not in self.told:
+                raise Refused("another guest has failed" if self.failed else f"nobody told {name} within {MEET_SECONDS} s")
             return self.told[name]
 
     def was_told(self, _guest, name):

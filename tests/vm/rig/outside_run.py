@@ -35,7 +35,7 @@ class OutsideRun:
             self.outside = Outside(folder, options.bin.resolve(), options.media, script, options.back_end)
         except Refused as why:
             raise Broken(f"no region: {why}") from why
-        self.guests = [self.guest(number, archive) for number in range(1, script.guests + 1)]
+        self.guests = {number: self.guest(number, archive) for number in range(1, script.guests + 1)}
         self.consoles = {guest: b"" for guest in range(1, script.guests + 1)}
         self.outcomes = {}
 
@@ -62,7 +62,7 @@ class OutsideRun:
             "VM_BOOT": number,
             "VM_GUEST": guest,
         }
-        machine = self.guests[guest - 1]
+        machine = self.guests[guest]
         outcome = machine.boot(environment, self.options.limit, self.script.memory)
         self.consoles[guest] += machine.console
         return outcome
@@ -76,6 +76,8 @@ class OutsideRun:
         if outcome.word == "fail" and self.script.guests > 1:
             outcome.text = f"guest {guest}: {outcome.text}"
         self.outcomes[guest] = outcome
+        if outcome.word == "fail":
+            self.outside.give_up()
 
     def outcome(self):
         """The worst of all guests."""

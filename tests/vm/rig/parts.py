@@ -86,6 +86,7 @@ class Script:
             raise Broken(f"there is no guest script {self.path}")
         text = self.path.read_text()
         self.media = self.declared(text, "media").split()
+        self.is_outside = all(medium in OUTSIDE_MEDIA for medium in self.media)
         self.boots = int(self.declared(text, "boots"))
         self.workers = int(self.declared(text, "workers", "0"))
         self.programs = self.declared(text, "programs", "").split()
