@@ -78,7 +78,7 @@ Status pin(Context& c, Node& node, InodeRecord& inode) {
     store::set_ctime(inode, now());
     return commit_inode(c, inode);
   }
-  if (node.cached_opens != 0) {
+  if (node.cached_opens != 0 || c.exports.is_cut(node.ino)) {
     return Error(EBUSY);
   }
   return c.has_backing() ? fill_backing(c, node, inode) : fill_extents(c, node, inode);

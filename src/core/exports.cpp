@@ -66,6 +66,21 @@ std::uint64_t Exports::bytes() const {
   return sum;
 }
 
+void Exports::begin_cut(InodeNo ino) {
+  const std::lock_guard lock(mutex_);
+  cut_.insert(ino);
+}
+
+void Exports::end_cut(InodeNo ino) {
+  const std::lock_guard lock(mutex_);
+  cut_.erase(cut_.find(ino));
+}
+
+bool Exports::is_cut(InodeNo ino) const {
+  const std::lock_guard lock(mutex_);
+  return cut_.contains(ino);
+}
+
 void Exports::wait(InodeNo ino) {
   const std::lock_guard lock(mutex_);
   waiting_.insert(ino);

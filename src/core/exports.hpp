@@ -26,6 +26,11 @@ class Exports {
   [[nodiscard]] std::vector<Range> writable(InodeNo ino) const;
   [[nodiscard]] std::uint64_t bytes() const;  // mapped now, by how many ever
 
+  // Between these what lies beyond the file's end to be is unmapped.
+  void begin_cut(InodeNo ino);
+  void end_cut(InodeNo ino);
+  [[nodiscard]] bool is_cut(InodeNo ino) const;
+
   // Files whose mappings may be gone, but for those of which any() is true: once the kernel says so
   // their blocks are free to move and to go (windows.hpp).
   void wait(InodeNo ino);
@@ -42,6 +47,7 @@ class Exports {
 
   mutable std::mutex mutex_;
   std::unordered_map<InodeNo, File> files_;  // all of them mapped
+  std::multiset<InodeNo> cut_;
   std::set<InodeNo> waiting_;
 };
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <mutex>
+#include <optional>
 
 #include "core/ahead.hpp"
 #include "core/attributes.hpp"
@@ -85,8 +86,9 @@ Result<Opened> open_file(Context& c, InodeNo ino, int flags, bool kill, Reach re
   if (c.read_only() && writes(flags)) {
     return Error(EROFS);
   }
+  std::optional<Cut> cut;
   if ((flags & O_TRUNC) != 0) {
-    unmap_before_cut(c, ino, 0);
+    cut.emplace(c, ino, 0);
   }
   NodeRef node = c.nodes.get(ino);
   std::unique_lock lock(node->lock);

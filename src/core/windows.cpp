@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <shared_mutex>
 #include <utility>
 
 #include "core/backing_data.hpp"
@@ -189,9 +190,29 @@ Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writ
   return mapping;
 }
 
-void unmap_before_cut(Context& c, InodeNo ino, std::uint64_t size) {
-  if (c.has_backing() && c.exports.any(ino)) {
-    c.window_hooks.unmap_beyond(ino, size);
+Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino) {
+  if (!c.has_backing() || !c.exports.any(ino)) {
+    return;
+  }
+  {
+    const NodeRef node = c.nodes.get(ino);
+    const std::shared_lock lock(node->lock);
+    const auto inode = read_inode(c, *node);
+    if (!inode || !is_regular(*inode) || is_durable(*inode)) {
+      return;
+    }
+    if (const auto present = data_size(c, *node, *inode); !present || size >= *present) {
+      return;
+    }
+    c.exports.begin_cut(ino);
+    begun_ = true;
+  }
+  c.window_hooks.unmap_beyond(ino, size);
+}
+
+Cut::~Cut() {
+  if (begun_) {
+    c_.exports.end_cut(ino_);
   }
 }
 

@@ -15,9 +15,21 @@ namespace pmemfs::core {
 // See Filesystem::map_window.
 Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writable);
 
-// Before a truncation: has windows unmap what lies wholly beyond `size` of a host file, whose pages
-// go at once: a machine that touches them ends. No locks held.
-void unmap_before_cut(Context& c, InodeNo ino, std::uint64_t size);
+// Made before a truncation and kept until it is done: has windows unmap what lies wholly beyond
+// `size` of a host file, whose pages go at once: a machine that touches them ends. Not of a durable
+// file, which is not cut; and while this lives the file does not become one. No locks held.
+class Cut {
+ public:
+  Cut(Context& c, InodeNo ino, std::uint64_t size);
+  Cut(const Cut&) = delete;
+  Cut& operator=(const Cut&) = delete;
+  ~Cut();
+
+ private:
+  Context& c_;
+  const InodeNo ino_;
+  bool begun_ = false;
+};
 
 // What guests have stored through writable mappings becomes persistent: fsync, where data lie in
 // extents. No locks held.

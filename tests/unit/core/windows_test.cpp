@@ -412,6 +412,31 @@ TEST_CASE("a host file is unmapped before it is cut, as far as it is beyond the 
   CHECK(cuts == std::vector<std::uint64_t>{0});
 }
 
+TEST_CASE(
+    "a durable host file, which is not cut, stays mapped; one that is being cut does not become "
+    "durable") {
+  CoreRig rig(CoreRig::Data::kBacking);
+  rig.put("file", content_of(3 * kFrame, 'a'));
+  const InodeNo ino = rig.stat("file").ino;
+  auto mapped = rig.fs().map_window(ino, 0, kFrame, true);
+  REQUIRE(mapped.ok());
+  ::close(mapped->fd);
+  int cuts = 0;
+  rig.fs().set_window_hooks({[&](InodeNo, std::uint64_t) {
+    cuts++;
+    CHECK(rig.set_durable("file") == EBUSY);
+  }});
+  AttributeChange cut;
+  cut.size = 2 * kFrame;
+  REQUIRE(rig.fs().setattr(kRoot, ino, cut).ok());
+  CHECK(cuts == 1);
+  REQUIRE(rig.set_durable("file") == 0);
+  cut.size = 10;
+  CHECK(rig.fs().setattr(kRoot, ino, cut).code() == ETXTBSY);
+  CHECK(rig.fs().open_file(ino, O_RDWR | O_TRUNC, false).code() == ETXTBSY);
+  CHECK(cuts == 1);
+}
+
 TEST_CASE("the kernel knows what lives of a real region's memory") {
   MemoryRegion region(64ULL << 20U);
   auto fs = make_filesystem(*region);
