@@ -21,7 +21,7 @@ struct GuestRig {
     base::log::init_callback([](base::log::Level, const std::string&) {});
   }
 
-  InodeNo make_file(std::string_view name, std::string_view content = {}) {
+  InodeNo make_file(std::string_view name, std::string_view content = {}) const {
     const auto made = fs->create(kRoot, kRootInode, name, 0644, 2);
     REQUIRE(made.code() == 0);
     const auto bytes = std::as_bytes(std::span(content));
@@ -30,11 +30,11 @@ struct GuestRig {
     fs->forget(made->attributes.ino, 1);
     return made->attributes.ino;
   }
-  void set_durable(InodeNo ino) {
+  void set_durable(InodeNo ino) const {
     const auto one = std::as_bytes(std::span(std::string_view("1")));
     REQUIRE(fs->setxattr(kRoot, ino, PMEMFS_XATTR_DURABLE, one, 0, false).code() == 0);
   }
-  void clear_durable(InodeNo ino) {
+  void clear_durable(InodeNo ino) const {
     REQUIRE(fs->removexattr(kRoot, ino, PMEMFS_XATTR_DURABLE).code() == 0);
   }
 
