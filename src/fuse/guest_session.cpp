@@ -151,6 +151,7 @@ struct GuestSession::Impl {
 
   void serve(Worker& worker, GuestMessage& message, std::size_t room, Reply& reply);
   void begin(Worker& worker, GuestMessage& message, Reply& reply);
+  void leave();
   void finish();
   std::optional<int> dispatch(Worker& worker, GuestMessage& message, Reply& reply);
   int hold(GuestMessage& message, Nodes& nodes);
@@ -196,7 +197,7 @@ void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_
   } else if (message.opcode() == FUSE_INIT) {
     begin(worker, message, reply);
   } else if (message.opcode() == FUSE_DESTROY) {
-    finish();
+    leave();
     (void)reply.error(0);
   } else if (const auto status = dispatch(worker, message, reply)) {
     (void)reply.error(*status);
@@ -205,7 +206,7 @@ void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_
 
 // A guest that boots anew may not have said that it goes.
 void GuestSession::Impl::begin(Worker& worker, GuestMessage& message, Reply& reply) {
-  finish();
+  leave();
   auto created = GuestChannel::create(edge, options.debug);
   if (!created) {
     (void)reply.error(created.code());
@@ -214,6 +215,14 @@ void GuestSession::Impl::begin(Worker& worker, GuestMessage& message, Reply& rep
   channel = std::move(*created);
   through_libfuse(worker, message, reply);
   begun = edge.granted.answered;
+}
+
+// What a monitor has mapped outlives the kernel for which it was.
+void GuestSession::Impl::leave() {
+  finish();
+  if (options.unmap_all) {
+    options.unmap_all();
+  }
 }
 
 void GuestSession::Impl::finish() {
@@ -445,7 +454,8 @@ void GuestSession::serve(std::span<std::byte> bytes, std::size_t room,
 bool GuestSession::may_take_long(std::span<const std::byte> message) {
   const Request request(message);
   const std::uint32_t opcode = request.opcode();
-  return request.may_take_long() || opcode == FUSE_SETUPMAPPING || opcode == FUSE_REMOVEMAPPING;
+  return request.may_take_long() || opcode == FUSE_SETUPMAPPING || opcode == FUSE_REMOVEMAPPING ||
+         opcode == FUSE_INIT || opcode == FUSE_DESTROY;
 }
 
 void GuestSession::end() {

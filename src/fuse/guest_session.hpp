@@ -46,6 +46,9 @@ struct GuestOptions {
   std::function<Status(const MappingRequest&)> map{};
   // REMOVEMAPPING, one range, aligned and not empty.
   std::function<Status(std::uint64_t window_off, std::uint64_t len)> unmap{};
+  // The guest begins anew, as after a reset of the machine, or has unmounted: what it had mapped
+  // goes.
+  std::function<void()> unmap_all{};
 };
 
 struct GuestStatus {

@@ -125,6 +125,14 @@ void Window::unmap_beyond(InodeNo ino, std::uint64_t size) {
   }
 }
 
+void Window::unmap_all() {
+  const std::lock_guard lock(mutex_);
+  for (auto at = places_.begin(); at != places_.end();) {
+    const std::uint64_t place = (at++)->first;
+    (void)empty(place);
+  }
+}
+
 void Window::clear() {
   const std::lock_guard lock(mutex_);
   for (const auto& [window_off, place] : places_) {

@@ -44,7 +44,9 @@ class Window {
   Status unmap(std::uint64_t window_off, std::uint64_t len);
   // What lies at `size` bytes of the file or beyond.
   void unmap_beyond(InodeNo ino, std::uint64_t size);
-  // The VMM is gone, or has emptied the window.
+  // All of it; what the VMM does not answer for is unmapped before the place is used again.
+  void unmap_all();
+  // The VMM is gone.
   void clear();
 
   [[nodiscard]] std::uint64_t mapped() const;  // bytes

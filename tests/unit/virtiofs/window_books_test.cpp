@@ -238,6 +238,21 @@ TEST_CASE("what lies beyond a new end goes, in whole places") {
   CHECK(rig.window.mapped() == 4 * kPlace);
 }
 
+TEST_CASE("a guest that begins anew finds nothing mapped, whatever its monitor has kept") {
+  Rig rig;
+  const InodeNo ino = rig.file("file", 2 * kPlace);
+  REQUIRE(rig.window.map(ino, 0, 0, 2 * kPlace).ok());
+  if (GENERATE(false, true)) {
+    rig.vmm.now.clear();  // a reset has emptied the window
+  }
+  rig.window.unmap_all();
+  CHECK(rig.vmm.now.empty());
+  CHECK(rig.window.mapped() == 0);
+  CHECK(rig.fs->status().window_bytes == 0);
+  REQUIRE(rig.window.map(ino, 0, 0, kPlace).ok());
+  CHECK(rig.vmm.bytes() == kPlace);
+}
+
 TEST_CASE("a machine that is gone maps nothing") {
   Rig rig;
   const InodeNo ino = rig.file("file", 2 * kPlace);

@@ -8,11 +8,13 @@ import socket
 import time
 
 from rig.machine import CPU, NO_REBOOT, Machine
+from rig.monitor import Monitor
 from rig.parts import private_program
 
 # What a virtiofs device is to the virtio specification; the device of QEMU that is given it knows nothing of files.
 VIRTIO_ID_FS = 26
 CONFIG_BYTES = 44
+CONTROL_SECONDS = 30
 
 
 class Guest(Machine):
@@ -22,7 +24,7 @@ class Guest(Machine):
     def __init__(self, kernel, initramfs, devices, answer, echo, cpus=1, counting=False, reboots=False):
         super().__init__(kernel, initramfs, None, echo, cpus, counting)
         self.devices, self.answer, self.reboots = devices, answer, reboots
-        self.talk = None
+        self.talk = self.control = self.monitor = None
         self.said = self.notes = b""
 
     def command(self, environment, megabytes):
@@ -30,6 +32,7 @@ class Guest(Machine):
             private_program("qemu-system-x86_64"), "-M", "pc,accel=tcg", "-cpu", CPU, "-smp", str(self.cpus), "-m", f"{megabytes}M",
             "-object", f"memory-backend-memfd,id=memory,size={megabytes}M,share=on", "-machine", "memory-backend=memory",
             *self.common(environment), "-chardev", f"socket,id=talk,fd={self.inherited[0]}", "-serial", "chardev:talk",
+            "-chardev", f"socket,id=monitor,fd={self.inherited[1]}", "-mon", "chardev=monitor,mode=control",
             *([] if self.reboots else [NO_REBOOT]),
         ]  # fmt: skip
         for number, (path, queues) in enumerate(self.devices):
@@ -42,10 +45,19 @@ class Guest(Machine):
 
     def boot(self, environment, limit, megabytes, moment=lambda console: None):
         self.talk, theirs = socket.socketpair()
+        self.control, their_control = socket.socketpair()
         self.said = b""
-        self.inherited = (theirs.fileno(),)
-        with self.talk, theirs:
+        self.monitor = None
+        self.inherited = (theirs.fileno(), their_control.fileno())
+        with self.talk, theirs, self.control, their_control:
             return super().boot(environment, limit, megabytes, moment)
+
+    def command_monitor(self, command):
+        """A command of QEMU's monitor, done when it returns."""
+        if self.monitor is None:
+            self.control.settimeout(CONTROL_SECONDS)
+            self.monitor = Monitor(self.control)
+        self.monitor.do(command)
 
     def read(self, deadline):
         """As Machine's, and answers the guest meanwhile."""

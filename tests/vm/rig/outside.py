@@ -86,6 +86,7 @@ class Outside:
         self.others = {}
         self.lock = threading.Condition()
         self.told = {}
+        self.machines = {}  # by number of the guest
         self.failed = False
 
     @classmethod
@@ -198,6 +199,12 @@ class Outside:
         self.start()
         return ""
 
+    def machine(self, guest, *commands):
+        """Commands of QEMU's monitor to the guest's own machine."""
+        for command in commands:
+            self.machines[guest].command_monitor(command)
+        return ""
+
     def fsck(self, _guest):
         """Of the region, while nobody has it."""
         return self.command([self.build / "fsck.pmemfs", "-n", self.region])
@@ -243,6 +250,7 @@ FUNCTIONS = {
     "stop": Outside.stop_daemon,
     "start": Outside.start_daemon,
     "fsck": Outside.fsck,
+    "machine": Outside.machine,
     "requests": Outside.requests,
     "tell": Outside.tell,
     "wait": Outside.wait,

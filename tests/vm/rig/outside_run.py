@@ -36,6 +36,7 @@ class OutsideRun:
         except Refused as why:
             raise Broken(f"no region: {why}") from why
         self.guests = {number: self.guest(number, archive) for number in range(1, script.guests + 1)}
+        self.outside.machines = self.guests
         self.consoles = {guest: b"" for guest in range(1, script.guests + 1)}
         self.outcomes = {}
 
