@@ -63,6 +63,8 @@ class Queue {
   // EBUSY: the ring is started.
   Status set_num(std::uint32_t num);
   Status set_base(std::uint16_t index);
+  // Where the ring would go on.
+  [[nodiscard]] std::uint16_t next() const;
   // Both may be told anew while the ring runs.
   void set_addresses(std::uint64_t descriptors, std::uint64_t available, std::uint64_t used);
   void set_memory(std::shared_ptr<const GuestMemory> memory);

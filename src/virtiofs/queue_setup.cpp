@@ -58,6 +58,11 @@ Status Queue::set_base(std::uint16_t index) {
   return {};
 }
 
+std::uint16_t Queue::next() const {
+  const std::lock_guard lock(mutex_);
+  return ring_.next();
+}
+
 void Queue::set_addresses(std::uint64_t descriptors, std::uint64_t available, std::uint64_t used) {
   const std::lock_guard lock(mutex_);
   setup_.descriptors = descriptors;
