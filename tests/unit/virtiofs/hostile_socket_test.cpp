@@ -50,6 +50,10 @@ const std::array kLies{
         [](VirtiofsFrontend& vmm, SharedMemory&) {
           vmm.send_raw(raw(kNumber, 1, ~0U, 0));
         }},
+    Lie{"a message longer than any",
+        [](VirtiofsFrontend& vmm, SharedMemory&) {
+          vmm.send_raw(raw(kNumber, 1, 100'000, 100'000));
+        }},
     Lie{"a payload where there is none",
         [](VirtiofsFrontend& vmm, SharedMemory&) {
           vmm.send_raw(raw(kNumber, 1, 4, 4));
