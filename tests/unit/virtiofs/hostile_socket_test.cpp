@@ -60,7 +60,7 @@ const std::array kLies{
         }},
     Lie{"a payload that is too short",
         [](VirtiofsFrontend& vmm, SharedMemory&) {
-          vmm.send(Request::kSetVringNum, Bytes(4));
+          vmm.send(Request::kSetVringBase, Bytes(4));
         }},
     Lie{"features that were not offered",
         [](VirtiofsFrontend& vmm, SharedMemory&) {
@@ -154,7 +154,11 @@ const std::array kLies{
     Lie{"one descriptor more than any message has",
         [](VirtiofsFrontend& vmm, SharedMemory& memory) {
           const std::vector<int> fds(9, memory.fd());
+          // All would be well without the ninth.
           wire::MemoryTable table{8, 0, {}};
+          for (std::uint64_t i = 0; i < 8; ++i) {
+            table.regions[i] = {memory.guest(i << 17U), 4096, memory.user(i << 17U), 0};
+          }
           vmm.send_value(Request::kSetMemTable, table, fds);
         }},
     Lie{"a table of more regions than it has",
