@@ -233,6 +233,13 @@ TEST_CASE("a running ring is not given another size or place") {
   CHECK(vmm.hung_up());
 }
 
+TEST_CASE("a VMM that wants to know is told before it is hung up on") {
+  Rig rig;
+  VirtiofsFrontend& vmm = rig.connect();
+  CHECK(vmm.acknowledged(Request::kSetVringNum, wire::VringState{1, 48}) == 1);
+  CHECK(vmm.hung_up());
+}
+
 TEST_CASE("half a message, and the VMM goes or the device is stopped") {
   auto rig = std::make_unique<Rig>();
   const Bytes whole = raw(kNumber, wire::kVersion, 0, 0);
