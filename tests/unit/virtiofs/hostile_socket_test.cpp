@@ -1,6 +1,7 @@
 // A VMM that breaks the protocol.
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -255,6 +256,32 @@ TEST_CASE("half a message, and the VMM goes or the device is stopped") {
   REQUIRE(eventually([&] { return rig->device().status().connected; }));
   rig->device().stop();  // does not wait for the rest
   CHECK(vmm.hung_up());
+}
+
+TEST_CASE("half a message is not waited for by who is to stop") {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
+  const base::UniqueFd ours(pair[0]);
+  const base::UniqueFd theirs(pair[1]);
+  const auto stop = Event::create();
+  REQUIRE(stop.ok());
+  int code = -1;
+  bool whole = true;
+  std::thread reader([&] {
+    Message message;
+    const auto got = receive(ours.get(), stop->fd(), message);
+    code = got.code();
+    whole = got.ok() && *got;
+  });
+  REQUIRE(::send(theirs.get(), "1234567", 7, 0) == 7);
+  CHECK(eventually([&] {
+    int unread = -1;
+    return ::ioctl(ours.get(), FIONREAD, &unread) == 0 && unread == 0;
+  }));
+  stop->signal();
+  reader.join();
+  CHECK(code == 0);
+  CHECK_FALSE(whole);
 }
 
 TEST_CASE("a message in single bytes is a message") {
