@@ -57,7 +57,7 @@ Result<Queue*> Connection::queue(std::uint64_t index) {
 Status Connection::set_vring_num(Message& message) {
   const auto state = message.as<wire::VringState>();
   PMEMFS_TRY(Queue* const ring, queue(state.index));
-  if (state.num == 0 || state.num > kMostDescriptors || !std::has_single_bit(state.num)) {
+  if (state.num > kMostDescriptors || !std::has_single_bit(state.num)) {
     return Error(EPROTO);
   }
   return ring->set_num(state.num) ? Status() : Error(EPROTO);
