@@ -88,8 +88,7 @@ const char* ChainReader::read_indirect(const wire::Descriptor& table, Chain& cha
     }
     wire::Descriptor descriptor{};
     const std::uint64_t offset = index * kSize;
-    if (table.address + offset < table.address ||
-        !memory_.read(table.address + offset, std::as_writable_bytes(std::span(&descriptor, 1)))) {
+    if (!memory_.read(table.address + offset, std::as_writable_bytes(std::span(&descriptor, 1)))) {
       return "an indirect table is outside of the guest's memory";
     }
     if ((descriptor.flags & wire::kIndirect) != 0) {

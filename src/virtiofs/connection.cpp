@@ -211,13 +211,22 @@ Status Connection::get_shmem_config(Message&) {
 
 Status Connection::reset_device(Message&) {
   parts_.channel.suspend();
+  restart();
   for (const auto& queue : parts_.queues) {
-    queue->stop();
     queue->enable(false);
     PMEMFS_CHECK(queue->set_base(0));
   }
-  parts_.reset();
   return {};
+}
+
+// The guest of before is gone, and another one, or the same after a boot, begins.
+void Connection::restart() {
+  for (const auto& queue : parts_.queues) {
+    queue->stop();
+  }
+  started_ = false;
+  anew_ = false;
+  parts_.reset();
 }
 
 Status Connection::set_backend_fd(Message& message) {

@@ -23,7 +23,7 @@ struct ConnectionParts {
   std::uint64_t window;  // bytes; 0: none
   std::vector<std::unique_ptr<Queue>>& queues;
   BackendChannel& channel;
-  std::function<void()> reset;  // the device was reset: all queues stand still
+  std::function<void()> reset;  // the guest begins anew: all queues stand still
 };
 
 // Not thread-safe.
@@ -85,12 +85,14 @@ class Connection {
   Result<Queue*> queue(std::uint64_t index);
   Result<std::optional<Event>> event(Message& message, Queue** ring);
   [[nodiscard]] std::uint64_t offered() const;
-  void stop_all();
+  void restart();
 
   ConnectionParts parts_;
   GuestMemoryMap memory_;
   std::uint64_t features_ = 0;
   std::uint64_t protocol_features_ = 0;
+  bool started_ = false;          // some ring was, since the VMM came or reset the device
+  bool anew_ = false;             // a ring is to start elsewhere than where it stopped
   std::vector<std::byte> reply_;  // payload
   bool replies_ = false;
 };

@@ -57,7 +57,7 @@ Result<Queue*> Connection::queue(std::uint64_t index) {
 Status Connection::set_vring_num(Message& message) {
   const auto state = message.as<wire::VringState>();
   PMEMFS_TRY(Queue* const ring, queue(state.index));
-  if (state.num == 0 || state.num > kMostDescriptors || !std::has_single_bit(state.num)) {
+  if (state.num > kMostDescriptors || !std::has_single_bit(state.num)) {
     return Error(EPROTO);
   }
   return ring->set_num(state.num) ? Status() : Error(EPROTO);
@@ -81,6 +81,9 @@ Status Connection::set_vring_base(Message& message) {
   if (state.num > 0xffff) {
     return Error(EPROTO);
   }
+  // QEMU does not tell of a reset (RESET_DEVICE) when a machine boots again. One that was paused
+  // goes on where it was; one that was reset begins at 0.
+  anew_ |= started_ && state.num != ring->next();
   return ring->set_base(static_cast<std::uint16_t>(state.num)) ? Status() : Error(EPROTO);
 }
 
@@ -114,6 +117,10 @@ Result<std::optional<Event>> Connection::event(Message& message, Queue** ring) {
 Status Connection::set_vring_kick(Message& message) {
   Queue* ring = nullptr;
   PMEMFS_TRY(auto kick, event(message, &ring));
+  if (anew_) {
+    restart();
+  }
+  started_ = true;
   parts_.channel.resume();
   ring->start(std::move(kick));
   return {};

@@ -21,10 +21,10 @@ struct DeviceHandler {
   // The message may wait for a lock, the host or the VMM: another thread looks after the queue
   // meanwhile, without waiting to see. May be empty.
   std::function<bool(std::span<const std::byte> message)> may_take_long;
-  // A VMM came, or has reset the device; then gone() was called before. May be empty.
+  // A VMM came; or its guest begins anew (a reset, a boot), after gone(). May be empty.
   std::function<void()> connected;
-  // It went, or resets the device: no request is under way, and nothing is mapped in its window any
-  // more. May be empty.
+  // The VMM went, or its guest is gone: no request is under way, and nothing is mapped in the
+  // window any more, since a VMM empties it with a reset. May be empty.
   std::function<void()> gone;
 };
 

@@ -85,7 +85,7 @@ bool Queue::take(Worker& worker) {
   done(worker);
   while (!leaving_) {
     if (error_due_) {
-      tell_error(lock);
+      tell_error(lock, worker);
       continue;
     }
     const Popped popped = pop(worker);
@@ -120,6 +120,7 @@ void Queue::done(Worker& worker) {
     return;
   }
   ++served_;
+  worker.signalling.reset();
   if (--serving_ == 0) {
     idle_.notify_all();
   }
@@ -293,37 +294,31 @@ void Queue::serve(Worker& worker) {
 }
 
 void Queue::answer(Worker& worker, std::uint32_t written) {
-  std::shared_ptr<const Event> call;
   {
     const std::lock_guard lock(mutex_);
     if (ring_.attached() && ring_.push(worker.chain.head, written)) {
-      call = call_;
+      worker.signalling = call_;
     }
   }
   worker.chain.clear();  // keeps no memory of a guest that may be gone
-  if (call) {
+  if (worker.signalling) {
     owner_.counters.calls.fetch_add(1, std::memory_order_relaxed);
-    signal(*call);
+    worker.signalling->signal();
   }
 }
 
-void Queue::signal(const Event& event) {
-  signalling_.fetch_add(1);
-  event.signal();
-  signalling_.fetch_sub(1);
-}
-
-void Queue::tell_error(std::unique_lock<std::mutex>& lock) {
+void Queue::tell_error(std::unique_lock<std::mutex>& lock, Worker& worker) {
   error_due_ = false;
-  if (const std::shared_ptr<const Event> error = error_; error) {
-    ++serving_;  // stop() waits for it
-    lock.unlock();
-    signal(*error);
-    lock.lock();
-    if (--serving_ == 0) {
-      idle_.notify_all();
-    }
+  if (error_ == nullptr) {
+    return;
   }
+  worker.signalling = error_;
+  worker.serving = true;  // stop() waits for it
+  ++serving_;
+  lock.unlock();
+  worker.signalling->signal();
+  lock.lock();
+  done(worker);
 }
 
 bool Queue::look_after() {

@@ -63,6 +63,8 @@ class Queue {
   // EBUSY: the ring is started.
   Status set_num(std::uint32_t num);
   Status set_base(std::uint16_t index);
+  // Where the ring would go on.
+  [[nodiscard]] std::uint16_t next() const;
   // Both may be told anew while the ring runs.
   void set_addresses(std::uint64_t descriptors, std::uint64_t available, std::uint64_t used);
   void set_memory(std::shared_ptr<const GuestMemory> memory);
@@ -89,6 +91,8 @@ class Queue {
     Chain chain;
     MessageBuffer buffer;
     bool serving = false;  // counted in serving_
+    // What the thread writes at the end; it may wait there for as long as the VMM likes.
+    std::shared_ptr<const Event> signalling;
     std::thread thread;
   };
 
@@ -100,10 +104,9 @@ class Queue {
   void sleep(std::unique_lock<std::mutex>& lock);
   void park(std::unique_lock<std::mutex>& lock, Worker& worker);
   void done(Worker& worker);
-  void tell_error(std::unique_lock<std::mutex>& lock);
+  void tell_error(std::unique_lock<std::mutex>& lock, Worker& worker);
   void serve(Worker& worker);
   void answer(Worker& worker, std::uint32_t written);
-  void signal(const Event& event);
   // Under the mutex:
   [[nodiscard]] bool runs() const;
   void call_helper();
@@ -118,7 +121,6 @@ class Queue {
   Event poke_;             // ends the waiting thread's sleep
   base::SpinPolicy policy_;
   std::atomic<std::uint64_t> changes_{0};  // of what a thread that looks must know
-  std::atomic<int> signalling_{0};         // threads that write an event of the VMM's
 
   mutable std::mutex mutex_;  // all below
   Virtqueue ring_;

@@ -10,7 +10,8 @@
 namespace pmemfs::virtiofs {
 namespace {
 
-// When a request has taken so long, a thread may wait to write an event that the VMM keeps full.
+// When nothing was answered for so long, threads may wait to write an event that the VMM keeps
+// full.
 constexpr std::chrono::milliseconds kSuspicious{20};
 
 }  // namespace
@@ -56,6 +57,11 @@ Status Queue::set_base(std::uint16_t index) {
   }
   ring_.start_at(index);
   return {};
+}
+
+std::uint16_t Queue::next() const {
+  const std::lock_guard lock(mutex_);
+  return ring_.next();
 }
 
 void Queue::set_addresses(std::uint64_t descriptors, std::uint64_t available, std::uint64_t used) {
@@ -119,12 +125,12 @@ std::uint16_t Queue::stop() {
   std::unique_lock lock(mutex_);
   started_ = false;
   change();
-  while (!idle_.wait_for(lock, kSuspicious, [this] { return serving_ == 0; })) {
-    if (signalling_.load() > 0 && call_) {
-      call_->clear();
-    }
-    if (signalling_.load() > 0 && error_) {
-      error_->clear();
+  for (std::uint64_t served = served_;
+       !idle_.wait_for(lock, kSuspicious, [this] { return serving_ == 0; }); served = served_) {
+    for (const Worker& worker : workers_) {
+      if (worker.signalling && served_ == served) {
+        worker.signalling->clear();
+      }
     }
   }
   ring_.detach();

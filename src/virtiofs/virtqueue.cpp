@@ -36,7 +36,7 @@ const char* Virtqueue::attach(const RingSetup& setup, std::shared_ptr<const Gues
     return wrong_ = "the guest's memory was not told";
   }
   const std::uint64_t num = setup.num;
-  if (num == 0 || num > kMostDescriptors || !std::has_single_bit(num)) {
+  if (num > kMostDescriptors || !std::has_single_bit(num)) {
     return wrong_ = "its size was not told";
   }
   std::byte* const descriptors =

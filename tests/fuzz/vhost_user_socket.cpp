@@ -84,27 +84,33 @@ Bytes bytes(const T& value) {
   return {span.begin(), span.end()};
 }
 
+wire::MemoryRegion region(fuzz::Input& input, World& world) {
+  wire::MemoryRegion made = world.memory.region();
+  switch (input.byte() % 4) {
+    case 0:
+      made.size = number(input, world);
+      break;
+    case 1:
+      made = {number(input, world), number(input, world), number(input, world),
+              number(input, world)};
+      break;
+    default:
+      break;
+  }
+  return made;
+}
+
+wire::VringAddr addresses(fuzz::Input& input, World& world) {
+  const std::uint32_t index = input.byte() % (kQueues + 1U);
+  wire::VringAddr made = world.rings[index % kQueues].addresses(index);
+  if (input.byte() % 4 == 0) {
+    made.used = number(input, world);
+  }
+  return made;
+}
+
 // The payload that a message should have, its numbers by the input.
 Bytes payload(Request request, fuzz::Input& input, World& world) {
-  const auto state = [&] {
-    return wire::VringState{input.byte() % (kQueues + 1U),
-                            static_cast<std::uint32_t>(number(input, world))};
-  };
-  const auto region = [&] {
-    wire::MemoryRegion made = world.memory.region();
-    switch (input.byte() % 4) {
-      case 0:
-        made.size = number(input, world);
-        break;
-      case 1:
-        made = {number(input, world), number(input, world), number(input, world),
-                number(input, world)};
-        break;
-      default:
-        break;
-    }
-    return made;
-  };
   switch (request) {
     case Request::kSetVringNum:
       return bytes(wire::VringState{input.byte() % (kQueues + 1U),
@@ -112,20 +118,18 @@ Bytes payload(Request request, fuzz::Input& input, World& world) {
     case Request::kSetVringBase:
     case Request::kGetVringBase:
     case Request::kSetVringEnable:
-      return bytes(state());
-    case Request::kSetVringAddr: {
-      const std::uint32_t index = input.byte() % (kQueues + 1U);
-      wire::VringAddr made = world.rings[index % kQueues].addresses(index);
-      if (input.byte() % 4 == 0) {
-        made.used = number(input, world);
-      }
-      return bytes(made);
-    }
+      return bytes(wire::VringState{input.byte() % (kQueues + 1U),
+                                    static_cast<std::uint32_t>(number(input, world))});
+    case Request::kSetVringAddr:
+      return bytes(addresses(input, world));
     case Request::kSetMemTable:
-      return bytes(wire::MemoryTable{input.byte() % 4U, 0, {region(), region(), region()}});
+      return bytes(
+          wire::MemoryTable{input.byte() % 4U,
+                            0,
+                            {region(input, world), region(input, world), region(input, world)}});
     case Request::kAddMemReg:
     case Request::kRemMemReg:
-      return bytes(wire::SingleRegion{0, region()});
+      return bytes(wire::SingleRegion{0, region(input, world)});
     case Request::kGetConfig:
     case Request::kSetConfig: {
       Bytes made = bytes(wire::ConfigAccess{input.byte(), input.byte(), 0});

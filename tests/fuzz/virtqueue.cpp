@@ -203,6 +203,40 @@ void answer(const Machine& machine, Virtqueue& ring, const Chain& chain, const R
   ring.push(chain.head, static_cast<std::uint32_t>(written));
 }
 
+// Takes one chain, compares it with the model's and answers it. False: there is none, or the ring
+// is broken.
+bool take(const Machine& machine, Virtqueue& ring, std::uint16_t num, bool indirect) {
+  const std::vector<std::byte> before = machine.all();
+  std::uint16_t available = 0;
+  std::uint16_t head = 0;
+  std::memcpy(&available, before.data() + kAvailable + 2, sizeof available);
+  std::memcpy(&head, before.data() + kAvailable + 4 + 2U * (ring.next() % num), sizeof head);
+  const auto waiting = static_cast<std::uint16_t>(available - ring.next());
+  Model model(before, num, indirect);
+  const auto reading = waiting > num ? std::nullopt : model.read(head);
+  Chain chain;
+  const Virtqueue::Popped popped = ring.pop(chain);
+  fuzz::demand((waiting == 0) == (popped == Virtqueue::Popped::kNothing), "whether one is there");
+  if (popped == Virtqueue::Popped::kNothing) {
+    return false;
+  }
+  fuzz::demand(reading.has_value() == (popped == Virtqueue::Popped::kChain), "whether it is one");
+  if (!reading) {
+    fuzz::demand(ring.wrong() != nullptr, "what is wrong");
+    return false;
+  }
+  const GuestMemory& memory = *machine.map.picture();
+  fuzz::demand(reading->writable.size() <= kMostMessage, "a model of small memory");
+  fuzz::demand(offsets(chain.readable, memory) == reading->readable, "what is read");
+  fuzz::demand(offsets(chain.writable, memory) == reading->writable, "what is written");
+  fuzz::demand_equal(reading->readable.size(), chain.readable_bytes, "the length of a message");
+  fuzz::demand_equal(reading->writable.size(), chain.room, "the room of a message");
+  answer(machine, ring, chain, *reading);
+  ring.want_kick();
+  ring.no_kicks();
+  return true;
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -217,38 +251,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Virtqueue ring;
   fuzz::demand(ring.attach(setup, kMachine.map.picture()) == nullptr, "a ring that is there");
   ring.continue_used();
-  for (unsigned taken = 0;; ++taken) {
-    const std::vector<std::byte> before = kMachine.all();
-    std::uint16_t available = 0;
-    std::uint16_t head = 0;
-    std::memcpy(&available, before.data() + kAvailable + 2, sizeof available);
-    std::memcpy(&head, before.data() + kAvailable + 4 + 2U * (ring.next() % num), sizeof head);
-    const auto waiting = static_cast<std::uint16_t>(available - ring.next());
-    Model model(before, num, setup.indirect);
-    const auto reading = waiting > num ? std::nullopt : model.read(head);
-    Chain chain;
-    const Virtqueue::Popped popped = ring.pop(chain);
-    fuzz::demand((waiting == 0) == (popped == Virtqueue::Popped::kNothing), "whether one is there");
-    if (popped == Virtqueue::Popped::kNothing) {
-      break;
-    }
-    fuzz::demand(reading.has_value() == (popped == Virtqueue::Popped::kChain), "whether it is one");
-    if (!reading) {
-      fuzz::demand(ring.wrong() != nullptr, "what is wrong");
-      break;
-    }
-    const GuestMemory& memory = *kMachine.map.picture();
-    fuzz::demand(reading->writable.size() <= kMostMessage, "a model of small memory");
-    fuzz::demand(offsets(chain.readable, memory) == reading->readable, "what is read");
-    fuzz::demand(offsets(chain.writable, memory) == reading->writable, "what is written");
-    fuzz::demand_equal(reading->readable.size(), chain.readable_bytes, "the length of a message");
-    fuzz::demand_equal(reading->writable.size(), chain.room, "the room of a message");
-    answer(kMachine, ring, chain, *reading);
-    if (taken > 100) {
-      break;  // answers make more available
-    }
-    ring.want_kick();
-    ring.no_kicks();
+  // Answers may make more available.
+  for (int taken = 0; taken < 100 && take(kMachine, ring, num, setup.indirect); ++taken) {
   }
   return 0;
 }

@@ -222,6 +222,7 @@ TEST_CASE("a ring stops after what is under way, and goes on where it was") {
   CHECK(rig.device().status().running == 0);
   vmm.start_ring(1, ring, 2);
   CHECK(ring.wait().answer == message(Op::kEcho, 3));
+  CHECK(rig.gone == 0);
 }
 
 TEST_CASE("a ring that is not enabled is not served") {
@@ -296,6 +297,41 @@ TEST_CASE("a reset ends all rings, and the guest begins anew") {
   std::memset(rig.memory().data(), 0, 16U << 20U);
   DriverRing& again = rig.start(1);
   CHECK(echo(again, message(Op::kEcho, 2)) == message(Op::kEcho, 2));
+}
+
+TEST_CASE("rings that begin anew are another guest's, told or not") {
+  Rig rig;
+  VirtiofsFrontend& vmm = rig.connect();
+  DriverRing& ring = rig.start(1);
+  rig.start(2);
+  CHECK(rig.gone == 0);
+  REQUIRE(echo(ring, message(Op::kEcho, 1)) == message(Op::kEcho, 1));
+  vmm.stop_ring(1);
+  vmm.stop_ring(2);
+  std::memset(rig.memory().data(), 0, 16U << 20U);
+  DriverRing& again = rig.start(1);
+  rig.start(2);
+  CHECK(rig.gone == 1);
+  CHECK(rig.connected == 2);
+  CHECK(echo(again, message(Op::kEcho, 2)) == message(Op::kEcho, 2));
+}
+
+TEST_CASE("a ring that begins anew while another runs stops that first") {
+  Rig rig;
+  VirtiofsFrontend& vmm = rig.connect();
+  DriverRing& ring = rig.start(1);
+  DriverRing& other = rig.start(2);
+  REQUIRE(echo(ring, message(Op::kEcho, 1)) == message(Op::kEcho, 1));
+  other.submit(message(Op::kHold, 1), kHeader);
+  REQUIRE(rig.wait_held(1));
+  vmm.stop_ring(1);
+  std::thread later([&rig] { rig.release(); });
+  rig.start(1);
+  later.join();
+  CHECK(rig.gone == 1);
+  CHECK(rig.serving_when_gone == 0);
+  CHECK(other.poll().has_value());
+  CHECK(rig.device().status().running == 1);
 }
 
 TEST_CASE("memory changes while rings run") {

@@ -316,6 +316,7 @@ TEST_CASE("memory that shrinks under the device ends the connection and nothing 
 }
 
 TEST_CASE("a VMM that fills its call event does not keep the device") {
+  const bool replaced = GENERATE(false, true);
   Rig rig;
   VirtiofsFrontend& vmm = rig.connect();
   DriverRing& ring = rig.start(1);
@@ -325,6 +326,12 @@ TEST_CASE("a VMM that fills its call event does not keep the device") {
   REQUIRE(::write(ring.call_fd(), &full, sizeof full) == sizeof full);
   ring.submit(message(Op::kEcho, 1), kHeader);
   REQUIRE(eventually([&] { return ring.poll().has_value(); }));
+  auto other = Event::create();
+  REQUIRE(other.ok());
+  const std::array fds{other->fd()};
+  if (replaced) {
+    REQUIRE(vmm.acknowledged(Request::kSetVringCall, std::uint64_t{1}, fds) == 0);
+  }
   CHECK(vmm.stop_ring(1) == 1);
 }
 

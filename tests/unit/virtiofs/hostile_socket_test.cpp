@@ -1,6 +1,7 @@
 // A VMM that breaks the protocol.
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,13 +51,17 @@ const std::array kLies{
         [](VirtiofsFrontend& vmm, SharedMemory&) {
           vmm.send_raw(raw(kNumber, 1, ~0U, 0));
         }},
+    Lie{"a message longer than any",
+        [](VirtiofsFrontend& vmm, SharedMemory&) {
+          vmm.send_raw(raw(kNumber, 1, 100'000, 100'000));
+        }},
     Lie{"a payload where there is none",
         [](VirtiofsFrontend& vmm, SharedMemory&) {
           vmm.send_raw(raw(kNumber, 1, 4, 4));
         }},
     Lie{"a payload that is too short",
         [](VirtiofsFrontend& vmm, SharedMemory&) {
-          vmm.send(Request::kSetVringNum, Bytes(4));
+          vmm.send(Request::kSetVringBase, Bytes(4));
         }},
     Lie{"features that were not offered",
         [](VirtiofsFrontend& vmm, SharedMemory&) {
@@ -150,7 +155,11 @@ const std::array kLies{
     Lie{"one descriptor more than any message has",
         [](VirtiofsFrontend& vmm, SharedMemory& memory) {
           const std::vector<int> fds(9, memory.fd());
+          // All would be well without the ninth.
           wire::MemoryTable table{8, 0, {}};
+          for (std::uint64_t i = 0; i < 8; ++i) {
+            table.regions[i] = {memory.guest(i << 17U), 4096, memory.user(i << 17U), 0};
+          }
           vmm.send_value(Request::kSetMemTable, table, fds);
         }},
     Lie{"a table of more regions than it has",
@@ -225,6 +234,13 @@ TEST_CASE("a running ring is not given another size or place") {
   CHECK(vmm.hung_up());
 }
 
+TEST_CASE("a VMM that wants to know is told before it is hung up on") {
+  Rig rig;
+  VirtiofsFrontend& vmm = rig.connect();
+  CHECK(vmm.acknowledged(Request::kSetVringNum, wire::VringState{1, 48}) == 1);
+  CHECK(vmm.hung_up());
+}
+
 TEST_CASE("half a message, and the VMM goes or the device is stopped") {
   auto rig = std::make_unique<Rig>();
   const Bytes whole = raw(kNumber, wire::kVersion, 0, 0);
@@ -240,6 +256,32 @@ TEST_CASE("half a message, and the VMM goes or the device is stopped") {
   REQUIRE(eventually([&] { return rig->device().status().connected; }));
   rig->device().stop();  // does not wait for the rest
   CHECK(vmm.hung_up());
+}
+
+TEST_CASE("half a message is not waited for by who is to stop") {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
+  const base::UniqueFd ours(pair[0]);
+  const base::UniqueFd theirs(pair[1]);
+  const auto stop = Event::create();
+  REQUIRE(stop.ok());
+  int code = -1;
+  bool whole = true;
+  std::thread reader([&] {
+    Message message;
+    const auto got = receive(ours.get(), stop->fd(), message);
+    code = got.code();
+    whole = got.ok() && *got;
+  });
+  REQUIRE(::send(theirs.get(), "1234567", 7, 0) == 7);
+  CHECK(eventually([&] {
+    int unread = -1;
+    return ::ioctl(ours.get(), FIONREAD, &unread) == 0 && unread == 0;
+  }));
+  stop->signal();
+  reader.join();
+  CHECK(code == 0);
+  CHECK_FALSE(whole);
 }
 
 TEST_CASE("a message in single bytes is a message") {

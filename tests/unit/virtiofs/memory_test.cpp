@@ -1,7 +1,10 @@
 #include "virtiofs/memory.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,7 +12,9 @@
 #include <cstring>
 
 #include "harness/catch.hpp"
+#include "support/child.hpp"
 #include "support/mapped_memfd.hpp"
+#include "support/temp_dir.hpp"
 #include "support/virtiofs_frontend.hpp"
 
 namespace pmemfs::virtiofs {
@@ -91,6 +96,41 @@ TEST_CASE("a file that may only be read is memory that cannot be written") {
   CHECK_FALSE(map.picture()->holds(memory.guest(0), 8, true));
   CHECK(map.picture()->at_user(memory.user(0), 8, false) != nullptr);
   CHECK(map.picture()->at_user(memory.user(0), 8, true) == nullptr);
+}
+
+// What Arenas::map says of a file that could be mapped, on an overlay in a namespace of its own;
+// -1: there can be none.
+int map_on_overlay(const std::string& folder) {
+  for (const char* name : {"/l", "/u", "/w", "/m"}) {
+    ::mkdir((folder + name).c_str(), 0700);
+  }
+  const std::string how =
+      "lowerdir=" + folder + "/l,upperdir=" + folder + "/u,workdir=" + folder + "/w";
+  if (::unshare(CLONE_NEWNS) != 0 ||
+      ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+      ::mount("overlay", (folder + "/m").c_str(), "overlay", 0, how.c_str()) != 0) {
+    return -1;
+  }
+  const base::UniqueFd file(
+      ::open((folder + "/m/file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (::ftruncate(file.get(), kMiB) != 0) {
+    return -1;
+  }
+  Arenas arenas;
+  return arenas.map(file.get(), 0, kMiB).code();
+}
+
+TEST_CASE("a file whose pages come from who knows where is no memory") {
+  const test::TempDir dir(test::kTmpfs);
+  test::ChildProcess child([&dir] {
+    const int code = map_on_overlay(dir.path());
+    return code < 0 ? 200 : code;
+  });
+  const int code = child.wait();
+  if (code == 200) {
+    PMEMFS_SKIP("needs the right to mount an overlay");
+  }
+  CHECK(code == EACCES);
 }
 
 TEST_CASE("a picture keeps what it shows, and nothing else stays mapped") {

@@ -47,6 +47,11 @@ class QueueRig {
     return eventually([&] { return held_.load() == count; });
   }
 
+  [[nodiscard]] std::size_t threads_seen() {
+    const std::lock_guard lock(mutex_);
+    return threads_.size();
+  }
+
   std::atomic<int> asked{0};
 
  private:
@@ -61,12 +66,14 @@ class QueueRig {
     return static_cast<Op>(op);
   }
   void serve(std::span<std::byte> m, const AnswerSink& sink) {
+    std::unique_lock lock(mutex_);
+    threads_.insert(std::this_thread::get_id());
     if (op_of(m) != Op::kEcho) {
-      std::unique_lock lock(mutex_);
       ++held_;
       changed_.wait(lock, [this] { return released_; });
       --held_;
     }
+    lock.unlock();
     const std::array<iovec, 1> pieces{{{m.data(), m.size()}}};
     sink(pieces);
   }
@@ -79,6 +86,7 @@ class QueueRig {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool released_ = false;
+  std::set<std::thread::id> threads_;
   std::atomic<unsigned> held_{0};
   Queue queue_;
 };
@@ -119,6 +127,7 @@ TEST_CASE("a queue has no more threads than it may") {
   for (int i = 0; i < 5; ++i) {
     CHECK(rig.ring().wait().written == kHeader);
   }
+  CHECK(rig.threads_seen() <= 2);
 }
 
 TEST_CASE("a busy guest need not kick, and is not called for each answer") {

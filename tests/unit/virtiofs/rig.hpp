@@ -115,6 +115,7 @@ class Rig {
     frontend_->start_ring(index, *rings_[index], base);
     return *rings_[index];
   }
+  DriverRing& ring(std::uint32_t index) { return *rings_.at(index); }
   void disconnect() {
     frontend_.reset();
     REQUIRE(eventually([this] { return !device_->status().connected; }));

@@ -13,7 +13,7 @@ struct WindowRig : Rig {
   explicit WindowRig(DeviceOptions options = defaults()) : Rig(std::move(options)) {
     connect();
     frontend().open_channel(8U << 20U);
-    ring = &start(1);
+    start(1);
     REQUIRE(::ftruncate(file.get(), 4 * kUnit) == 0);
     const std::string text = "in the file";
     REQUIRE(::pwrite(file.get(), text.data(), text.size(), kUnit) > 0);
@@ -26,7 +26,6 @@ struct WindowRig : Rig {
   }
 
   base::UniqueFd file{::memfd_create("file", MFD_CLOEXEC)};
-  DriverRing* ring = nullptr;
 };
 
 TEST_CASE("what is mapped is what the guest sees") {
@@ -99,7 +98,7 @@ TEST_CASE("a ring that stops ends what waits for the VMM, and nothing is mixed u
   mapping.join();
   CHECK(code == EAGAIN);
   vmm.set_window_mode(WindowMode::kAnswer);  // the answer that nobody waits for
-  vmm.start_ring(1, *rig.ring);
+  vmm.start_ring(1, rig.ring(1));
   // It was done after all; the next answer is not taken for this one's.
   CHECK(rig.map().code() == EIO);
   CHECK(rig.device().unmap(0, kUnit).ok());
@@ -139,7 +138,7 @@ TEST_CASE("after a reset the window is used again") {
   REQUIRE(rig.map().ok());
   REQUIRE(rig.frontend().acknowledged_bytes(Request::kResetDevice, {}) == 0);
   CHECK(rig.map(kUnit).code() == ENOTCONN);
-  rig.frontend().start_ring(1, *rig.ring);
+  rig.frontend().start_ring(1, rig.ring(1));
   CHECK(rig.map(kUnit).ok());
 }
 
