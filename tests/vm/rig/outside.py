@@ -123,7 +123,7 @@ class Outside:
     def start(self):
         options = dict(self.options())
         mounted = [self.mount] if self.script.mountpoint else []
-        also = (lambda: os.path.ismount(self.mount)) if mounted else (lambda: True)
+        also = self.is_mounted if mounted else (lambda: True)
         self.daemon = Server([self.build / "pmemfs", "-f", self.region, *mounted, *options.values()], options, self.log, also)
 
     def start_others(self, guest):
@@ -142,9 +142,14 @@ class Outside:
         """Ends the daemon and unmounts; returns its exit status."""
         status = self.daemon.end(how) if self.daemon else 0
         self.daemon = None
-        while os.path.ismount(self.mount):
+        while self.is_mounted():
             self.command(["umount", "-l", self.mount])
         return status
+
+    def is_mounted(self):
+        """By the kernel's list: a mount point whose daemon was killed does not answer."""
+        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
+            return any(line.split()[1] == str(self.mount) for line in mounts)
 
     def said(self):
         """By the back ends, whole."""
@@ -154,7 +159,7 @@ class Outside:
     def close(self):
         for server in self.others.values():
             server.end(signal.SIGKILL)
-        self.stop(signal.SIGKILL)
+        self.stop()
 
     def answer(self, guest, line):
         """What the guest's line comes to."""
