@@ -1,12 +1,16 @@
-# pmemfs::libfuse, version 3.17 or newer: the system's, else the static one that scripts/setup builds into its private
-# prefix. Only src/fuse links it.
+# pmemfs::libfuse, version 3.17 or newer, for src/fuse alone: the system's, if it takes requests from memory too (custom I/O,
+# for guests), else the static one that scripts/setup builds into its private prefix, else the system's, without guests.
 set(PMEMFS_FUSE_MIN 3.17)
 
 pkg_check_modules(PMEMFS_FUSE QUIET IMPORTED_TARGET GLOBAL "fuse3>=${PMEMFS_FUSE_MIN}")
-if(PMEMFS_FUSE_FOUND)
-  add_library(pmemfs::libfuse ALIAS PkgConfig::PMEMFS_FUSE)
-  message(STATUS "libfuse ${PMEMFS_FUSE_VERSION} of the system")
-  return()
+if(PMEMFS_FUSE_FOUND AND NOT DEFINED PMEMFS_FUSE_CUSTOM_IO)
+  try_run(PMEMFS_FUSE_PROBE PMEMFS_FUSE_PROBE_BUILT ${CMAKE_BINARY_DIR}/probe ${CMAKE_CURRENT_LIST_DIR}/custom_io.cpp
+    LINK_LIBRARIES PkgConfig::PMEMFS_FUSE)
+  set(PMEMFS_FUSE_CUSTOM_IO OFF)
+  if(PMEMFS_FUSE_PROBE_BUILT AND PMEMFS_FUSE_PROBE EQUAL 0)
+    set(PMEMFS_FUSE_CUSTOM_IO ON)
+  endif()
+  set(PMEMFS_FUSE_CUSTOM_IO ${PMEMFS_FUSE_CUSTOM_IO} CACHE INTERNAL "the system's libfuse takes requests from memory")
 endif()
 
 # The same rule as in scripts/setup.
@@ -18,6 +22,15 @@ else()
   set(prefix "$ENV{HOME}/.cache/pmemfs")
 endif()
 set(prefix "${prefix}/fuse3")
+
+if(PMEMFS_FUSE_FOUND AND (PMEMFS_FUSE_CUSTOM_IO OR NOT EXISTS "${prefix}/lib/libfuse3.a"))
+  add_library(pmemfs::libfuse ALIAS PkgConfig::PMEMFS_FUSE)
+  message(STATUS "libfuse ${PMEMFS_FUSE_VERSION} of the system")
+  if(NOT PMEMFS_FUSE_CUSTOM_IO)
+    message(STATUS "it has no custom I/O: no virtual machines can be served; scripts/setup builds one that has")
+  endif()
+  return()
+endif()
 
 if(NOT EXISTS "${prefix}/lib/libfuse3.a")
   message(FATAL_ERROR "libfuse ${PMEMFS_FUSE_MIN} or newer was found neither in the system nor in ${prefix}: run scripts/setup")

@@ -67,6 +67,13 @@ enum class DataPath : std::uint8_t {
   kCached,             // all to the core, the kernel's page cache serves
 };
 
+// What the kernel that opens a file can get at.
+enum class Reach : std::uint8_t {
+  kMount,   // the mount's: backing files, once set_passthrough() said so
+  kServed,  // another's, a guest's: what the core serves, which it caches
+  kDirect,  // the same, and it caches nothing
+};
+
 using HandleId = std::uint64_t;
 
 struct Opened {
@@ -139,6 +146,26 @@ struct EdgeHooks {
       };
 };
 
+// What the core asks of those who map files into windows of virtual machines.
+struct WindowHooks {
+  // The host file is about to end at `size`: unmaps what lies wholly beyond, in every window, and
+  // returns when that is done or given up. Called without core locks.
+  std::function<void(InodeNo, std::uint64_t size)> unmap_beyond = [](InodeNo, std::uint64_t) {
+  };
+};
+
+// A part of a file as a mapping in another process finds it, in bytes, multiples of
+// Region::mapping_alignment().
+struct WindowPiece {
+  std::uint64_t file_off = 0;
+  std::uint64_t fd_off = 0;
+  std::uint64_t len = 0;
+};
+struct WindowMapping {
+  int fd = -1;                      // the caller's; writable only if that was asked for
+  std::vector<WindowPiece> pieces;  // ascending, without gaps
+};
+
 // Counters for status reports.
 struct FilesystemStatus {
   bool read_only = false;  // mounted so, or stopped by a media error
@@ -159,6 +186,7 @@ struct FilesystemStatus {
   std::uint64_t orphans_kept = 0;  // host files left alone because of a doubt
   std::uint64_t media_errors = 0;  // pages of the region that were found lost in this mount
   std::uint64_t bad_bytes = 0;     // memory that is on the list of bad blocks
+  std::uint64_t window_bytes = 0;  // of files, that windows of virtual machines map
 };
 
 struct DurableFile {
@@ -248,6 +276,7 @@ class Filesystem final {
   // Before the first request: what the kernel granted, and the edge's side.
   void set_passthrough(bool available);
   void set_hooks(EdgeHooks hooks);
+  void set_window_hooks(WindowHooks hooks);
 
   // Orderly end: frees unlinked files, syncs the host, marks the region clean. No request may be
   // under way. `users_gone`: the edge knows that no file is open or mapped any more; else files
@@ -269,13 +298,17 @@ class Filesystem final {
   Status rename(const Caller& c, InodeNo from, std::string_view name, InodeNo to,
                 std::string_view new_name, unsigned flags);
   Result<std::string> readlink(InodeNo ino);
-  // At least one entry is offered unless at the end. `with_attributes`: readdirplus.
-  Status list(InodeNo dir, std::uint64_t cookie, bool with_attributes, const ListSink& sink);
+  // At least one entry is offered unless at the end. `with_attributes`: readdirplus. Without
+  // `touch` the directory's atime does not move, as with O_NOATIME that of a file.
+  Status list(InodeNo dir, std::uint64_t cookie, bool with_attributes, const ListSink& sink,
+              bool touch = true);
 
   // Attributes.
   Result<Attributes> getattr(InodeNo ino);
   Result<Attributes> setattr(const Caller& c, InodeNo ino, const AttributeChange& change);
-  Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name);
+  // `by_window`: the asker is a guest that can map durable files, which user.pmemfs.mapping tells.
+  Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name,
+                                          bool by_window = false);
   // trusted.* names are listed for uid 0 alone.
   Result<std::vector<std::string>> listxattr(const Caller& c, InodeNo ino);
   // flags: XATTR_CREATE, XATTR_REPLACE. `kill_sgid`: the kernel's ACL_KILL_SGID.
@@ -285,10 +318,12 @@ class Filesystem final {
 
   // Files. `flags` as open(2).
   Result<Created> create(const Caller& c, InodeNo dir, std::string_view name, std::uint32_t mode,
-                         int flags);
-  Result<Created> tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags);
+                         int flags, Reach reach = Reach::kMount);
+  Result<Created> tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags,
+                          Reach reach = Reach::kMount);
   // `kill_suid_sgid` goes with O_TRUNC.
-  Result<Opened> open_file(InodeNo ino, int flags, bool kill_suid_sgid);
+  Result<Opened> open_file(InodeNo ino, int flags, bool kill_suid_sgid,
+                           Reach reach = Reach::kMount);
   void release(HandleId handle);
   // The descriptor to register with the kernel; valid until release() of the last handle.
   Result<int> backing_fd(HandleId handle);
@@ -309,8 +344,20 @@ class Filesystem final {
   // FS_IOC_GETFLAGS.
   Result<std::uint32_t> inode_flags(InodeNo ino);
 
+  // Mappings in virtual machines, of `window` bytes at once (multiples of 2 MiB). What is mapped
+  // stays where it is, and the file's own, until unmapped_window() was called for it and no mapping
+  // or copy of the descriptor lives any more; a crash of this process changes nothing in that.
+  // Holes up to the end of the file are filled; where data lie in extents, the whole range is.
+  // ENXIO: the file ends before; EINVAL: no regular file; EROFS; ENOSPC; EOPNOTSUPP: not so aligned
+  // as the region's mappings must be, and pinned as it is.
+  Result<WindowMapping> map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
+                                   bool writable);
+  // The VMM says that it has unmapped what such a call gave, or is gone.
+  void unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window, bool writable);
+
   Result<FilesystemSpace> space();
-  Status sync();  // everything, as syncfs(2)
+  // Everything, as syncfs(2); also takes note of what virtual machines have unmapped.
+  Status sync();
 
   // For pmemfsctl.
   FilesystemStatus status();

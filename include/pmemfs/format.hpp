@@ -57,7 +57,10 @@ inline constexpr std::uint64_t kKnownRoCompat = 0;
 // Some inode names the generation of its backing file (HostPlace). Set before the first does: a
 // reader that does not know takes that file for an orphan.
 inline constexpr std::uint64_t kIncompatHostPlace = 1U << 0U;
-inline constexpr std::uint64_t kKnownIncompat = kIncompatHostPlace;
+// Some inode may be mapped by virtual machines (kInodeExported). Set before the first is: a writer
+// that does not know gives its blocks to others.
+inline constexpr std::uint64_t kIncompatExports = 1U << 1U;
+inline constexpr std::uint64_t kKnownIncompat = kIncompatHostPlace | kIncompatExports;
 
 enum class RegionKind : std::uint32_t { kDirectory = 1, kFile = 2, kDevdax = 3 };
 
@@ -172,6 +175,8 @@ inline constexpr std::uint32_t kInodeSynced = 1U << 1U;    // the host's media k
 inline constexpr std::uint32_t kInodeMtimeSet = 1U << 2U;  // mtime holds while host's is host_mtime
 inline constexpr std::uint32_t kInodeAtimeSet = 1U << 3U;  // the same for atime
 inline constexpr std::uint32_t kInodeInlineTarget = 1U << 4U;  // symlink target lies in inline_data
+// Virtual machines map its blocks, or did: Region::exported() of its number tells. Data in extents.
+inline constexpr std::uint32_t kInodeExported = 1U << 5U;
 inline constexpr std::uint32_t kInlineExtents = 3;
 inline constexpr std::uint32_t kInlineTarget = 72;
 

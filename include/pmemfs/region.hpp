@@ -118,6 +118,20 @@ class Region {
   // its own tools (ndctl clear-errors). They stay lost then.
   Status heal(ByteOff off, std::uint64_t n);
 
+  // A descriptor for a mapping of this memory in another process, a virtual machine's monitor: an
+  // open file description of its own with a lock in the name of `key`, which lives as long as any
+  // duplicate of the descriptor or mapping made by it, in whatever process. The caller closes it.
+  // EOPNOTSUPP where there is nothing to map; EROFS; EINVAL: a key of 2^61 or more.
+  virtual Result<int> export_memory(std::uint64_t /*key*/, bool /*writable*/) {
+    return Error(EOPNOTSUPP);
+  }
+  // Whether such a lock lives, taken by this process or an earlier one.
+  [[nodiscard]] virtual bool exported(std::uint64_t /*key*/) const { return false; }
+  // The same for any key.
+  [[nodiscard]] virtual bool any_exported() const { return false; }
+  // What offsets and lengths of such mappings are multiples of: a power of two.
+  [[nodiscard]] virtual std::uint64_t mapping_alignment() const { return 4096; }
+
   // Online growth to `new_size` bytes (a multiple of 4096, larger than size()). The new bytes read
   // as zeros and are persistent when it returns. EOPNOTSUPP where the region cannot grow, ENOSPC
   // where the host has no room; nothing changed then. One caller at a time.

@@ -35,7 +35,7 @@ using Range = MediaWatch::Range;
 
 constexpr std::uint64_t kForgotten = ~std::uint64_t{0};
 
-// Regions, and as many of backing's windows as there are threads.
+// Regions, as many of backing's windows as there are threads, and the memory of virtual machines.
 constexpr std::size_t kMostRanges = 128;
 
 std::array<Range, kMostRanges> g_ranges;

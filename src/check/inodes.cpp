@@ -22,7 +22,7 @@ using store::SlotState;
 
 constexpr std::uint32_t kKnownFlags = format::kInodeDurable | format::kInodeSynced |
                                       format::kInodeMtimeSet | format::kInodeAtimeSet |
-                                      format::kInodeInlineTarget;
+                                      format::kInodeInlineTarget | format::kInodeExported;
 constexpr std::uint32_t kNanoseconds = 1'000'000'000;
 
 bool has(const Inode& inode, std::uint32_t flag) {
@@ -97,10 +97,12 @@ class InodeCheck {
     std::uint32_t wrong = inode_.flags.load() & ~kKnownFlags;
     wrong |= durable_type ? 0 : inode_.flags.load() & format::kInodeDurable;
     wrong |= is(S_IFLNK) ? 0 : inode_.flags.load() & format::kInodeInlineTarget;
+    wrong |= is(S_IFREG) && !p_.has_host_files() ? 0 : inode_.flags.load() & format::kInodeExported;
     if (wrong != 0) {
       say(Problem::kInodeFlags, "flags {:#x} mean nothing here", wrong);
       clear(inode_, wrong);
     }
+    p_.features_needed |= has(inode_, format::kInodeExported) ? format::kIncompatExports : 0;
   }
 
   // Raised once for all, at the end of the pass.
@@ -109,7 +111,7 @@ class InodeCheck {
     p_.highest_generation = std::max(p_.highest_generation, generation);
     if (is(S_IFREG) && p_.has_host_files()) {
       p_.highest_generation = std::max(p_.highest_generation, inode_.host.generation.load());
-      p_.moved_host_files |= inode_.host.generation.load() != 0;
+      p_.features_needed |= inode_.host.generation.load() != 0 ? format::kIncompatHostPlace : 0;
     }
   }
 

@@ -134,9 +134,9 @@ struct Pass {
   std::vector<std::uint64_t> damaged;  // inodes that stay so, ascending
   std::uint64_t highest_generation = 0;
   std::uint64_t durable_bytes = 0;
-  bool moved_host_files = false;  // some inode names the generation of its host file
-  bool table_doubted = false;     // inodes may have been lost
-  bool names_hidden = false;      // by media errors: who has no name is not known
+  std::uint64_t features_needed = 0;  // bits of the superblock's incompat that inodes call for
+  bool table_doubted = false;         // inodes may have been lost
+  bool names_hidden = false;          // by media errors: who has no name is not known
 };
 
 // The parts, in their order.

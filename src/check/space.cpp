@@ -94,14 +94,21 @@ void check_generations(Pass& p, const Superblock& s) {
 }
 
 void check_feature(Pass& p, const Superblock& s) {
-  if (!p.moved_host_files || (s.incompat.load() & format::kIncompatHostPlace) != 0) {
+  const std::uint64_t missing = p.features_needed & ~s.incompat.load();
+  if (missing == 0) {
     return;
   }
   const auto mark = p.out.mark();
-  p.out.add(Problem::kFeature, InodeNo(), BlockNo(),
-            "host files have moved, but no feature bit says that they may");
-  const bool done = p.repairing() && p.fixer->update_superblock([](Superblock& fixed) {
-    fixed.incompat.store(fixed.incompat.load() | format::kIncompatHostPlace);
+  if ((missing & format::kIncompatHostPlace) != 0) {
+    p.out.add(Problem::kFeature, InodeNo(), BlockNo(),
+              "host files have moved, but no feature bit says that they may");
+  }
+  if ((missing & format::kIncompatExports) != 0) {
+    p.out.add(Problem::kFeature, InodeNo(), BlockNo(),
+              "virtual machines may map files, but no feature bit says so");
+  }
+  const bool done = p.repairing() && p.fixer->update_superblock([missing](Superblock& fixed) {
+    fixed.incompat.store(fixed.incompat.load() | missing);
   });
   if (done) {
     p.out.repaired_since(mark);

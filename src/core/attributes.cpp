@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 
 #include "core/backing_data.hpp"
 #include "core/data.hpp"
 #include "core/frames.hpp"
 #include "core/gate.hpp"
+#include "core/windows.hpp"
 #include "store/acl.hpp"
 #include "store/xattr.hpp"
 
@@ -201,8 +203,10 @@ Result<Attributes> setattr(Context& c, const Caller& caller, InodeNo ino,
     return Error(EROFS);
   }
   const NodeRef node = c.nodes.get(ino);
+  std::optional<Cut> cut;
   if (change.size) {
     make_frames_before_growth(c, *node, *change.size);
+    cut.emplace(c, ino, *change.size);
   }
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/exports.hpp"
 #include "core/lock_set.hpp"
 #include "core/node.hpp"
 #include "pmemfs/backing_dir.hpp"
@@ -53,9 +54,11 @@ struct Context {
   FilesystemOptions options;
   std::atomic<bool> passthrough;
   EdgeHooks hooks;
+  WindowHooks window_hooks;
 
   NodeTable nodes;
   HandleTable handles;
+  Exports exports;
   NodeRef root;  // held always
 
   std::mutex tree;  // held while a directory moves to another: nobody else changes parents then

@@ -226,7 +226,7 @@ Result<Attributes> make_and_describe(Context& c, const Caller& caller, InodeNo d
 }
 
 Result<Created> make_and_open(Context& c, const Caller& caller, InodeNo dir, const Wanted& wanted,
-                              int flags) {
+                              int flags, Reach reach) {
   std::unique_lock<std::shared_mutex> lock;
   auto made = make(c, caller, dir, wanted, lock);
   if (!made) {
@@ -236,7 +236,7 @@ Result<Created> make_and_open(Context& c, const Caller& caller, InodeNo dir, con
   const InodeRecord inode = made->inode;
   c.nodes.add_lookup(node);
   Created created{made->described, {}};
-  created.opened = add_handle(c, std::move(made->node), inode, flags);
+  created.opened = add_handle(c, std::move(made->node), inode, flags, reach);
   created.attributes.stable = created.attributes.stable && node.writers == 0;
   lock.unlock();
   return created;
@@ -297,16 +297,17 @@ Result<Attributes> symlink(Context& c, const Caller& caller, InodeNo dir, std::s
 }
 
 Result<Created> create(Context& c, const Caller& caller, InodeNo dir, std::string_view name,
-                       std::uint32_t mode, int flags) {
+                       std::uint32_t mode, int flags, Reach reach) {
   const std::uint32_t regular = S_IFREG | (mode & 07777U);
   return make_and_open(c, caller, dir, {.mode = regular, .name = name, .synced = wants_sync(flags)},
-                       flags);
+                       flags, reach);
 }
 
 Result<Created> tmpfile(Context& c, const Caller& caller, InodeNo dir, std::uint32_t mode,
-                        int flags) {
+                        int flags, Reach reach) {
   const std::uint32_t regular = S_IFREG | (mode & 07777U);
-  return make_and_open(c, caller, dir, {.mode = regular, .synced = wants_sync(flags)}, flags);
+  return make_and_open(c, caller, dir, {.mode = regular, .synced = wants_sync(flags)}, flags,
+                       reach);
 }
 
 }  // namespace pmemfs::core

@@ -14,9 +14,9 @@ Result<Attributes> mkdir(Context& c, const Caller& caller, InodeNo dir, std::str
 Result<Attributes> symlink(Context& c, const Caller& caller, InodeNo dir, std::string_view name,
                            std::string_view target);
 Result<Created> create(Context& c, const Caller& caller, InodeNo dir, std::string_view name,
-                       std::uint32_t mode, int flags);
+                       std::uint32_t mode, int flags, Reach reach);
 Result<Created> tmpfile(Context& c, const Caller& caller, InodeNo dir, std::uint32_t mode,
-                        int flags);
+                        int flags, Reach reach);
 
 // The record of a new inode, numbered in `change`, not yet put: owner, mode, times.
 Result<InodeRecord> new_inode(Context& c, store::Change& change, const Caller& caller,

@@ -12,6 +12,7 @@
 #include "core/backing_data.hpp"
 #include "core/extent_data.hpp"
 #include "core/frames.hpp"
+#include "core/windows.hpp"
 #include "store/store.hpp"
 
 namespace pmemfs::core {
@@ -118,7 +119,7 @@ Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
                               std::span<std::byte> dst) {
   Node& node = *handle.node;
-  if (!c.has_backing()) {
+  if (!c.has_backing() && (handle.flags & O_NOATIME) == 0) {
     touch_atime(c, node);  // host files: the host's affair
   }
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));
@@ -150,8 +151,11 @@ Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t o
 }
 
 Status data_sync(Context& c, const Handle& handle, bool /*data_only*/) {
-  if (!c.has_backing() || c.store->region().read_only()) {
-    return {};  // extents: durable when write returned
+  if (c.store->region().read_only()) {
+    return {};
+  }
+  if (!c.has_backing()) {
+    return sync_windows(c, *handle.node);  // the rest is durable when write returned
   }
   return sync_backing(c, *handle.node);
 }

@@ -65,6 +65,12 @@ Status fill_extents(Context& c, Node& node, InodeRecord& inode) {
   return commit_inode(c, inode);
 }
 
+// Passthrough handles may live on; what another kernel caches (a guest's) may not.
+bool is_cached_somewhere(Node& node) {
+  const std::shared_lock lock(node.lock);
+  return node.cached_opens != 0;
+}
+
 // Lock: exclusive.
 Status pin(Context& c, Node& node, InodeRecord& inode) {
   if (is_directory(inode)) {
@@ -72,8 +78,7 @@ Status pin(Context& c, Node& node, InodeRecord& inode) {
     store::set_ctime(inode, now());
     return commit_inode(c, inode);
   }
-  const bool direct = c.has_backing() && c.passthrough;
-  if (!direct && node.cached_opens != 0) {
+  if (node.cached_opens != 0 || c.exports.is_cut(node.ino)) {
     return Error(EBUSY);
   }
   return c.has_backing() ? fill_backing(c, node, inode) : fill_extents(c, node, inode);
@@ -158,9 +163,15 @@ Result<std::string> extents_of_region(Context& c, Node& node) {
   return text;
 }
 
-std::string mapping_of(const Context& c, const InodeRecord& inode) {
+std::string mapping_of(const Context& c, const InodeRecord& inode, bool by_window) {
   if (!is_regular(inode)) {
     return "refused";
+  }
+  if ((by_window && is_durable(inode)) || c.exports.any(InodeNo(inode.ino.load()))) {
+    return "window";
+  }
+  if (by_window) {
+    return "cached";
   }
   if (c.has_backing() && c.passthrough) {
     return "passthrough";
@@ -216,7 +227,7 @@ Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<cons
     return Error(EOPNOTSUPP);
   }
   const NodeRef node = c.nodes.get(ino);
-  if (!c.has_backing() || !c.passthrough) {
+  if (!c.has_backing() || !c.passthrough || is_cached_somewhere(*node)) {
     wait_until_idle(c, *node);
   }
   frame_before_pin(c, *node);
@@ -267,7 +278,7 @@ Status clear_durable(Context& c, const Caller& caller, InodeNo ino) {
   return {};
 }
 
-Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {
+Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, bool by_window) {
   const NodeRef node = c.nodes.get(ino);
   std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
@@ -280,7 +291,7 @@ Result<std::string> own_value(Context& c, InodeNo ino, OwnName name) {
     case OwnName::kGranularity:
       return std::string(to_string(c.store->region().granularity()));
     case OwnName::kMapping:
-      return mapping_of(c, inode);
+      return mapping_of(c, inode, by_window);
     case OwnName::kPlacement:
       return std::string(c.has_backing() ? "backing" : "extents");
     case OwnName::kExtents:

@@ -10,6 +10,7 @@
 #include "core/extent_edit.hpp"
 #include "core/extent_fill.hpp"
 #include "core/extent_heal.hpp"
+#include "core/gate.hpp"
 #include "core/quota.hpp"
 #include "store/extent_map.hpp"
 #include "store/store.hpp"
@@ -164,12 +165,18 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
   }
 }
 
-// Cuts blocks from the end on, in as many changes as the journal needs; the size is set by the
-// first, so that no crash shows a part of it.
+// The size is set by the first change, so that no crash shows a part of it.
 static Status shrink(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   inode.size.store(size);
   stamp(inode);
-  const std::uint64_t keep = blocks_for(size);
+  if (exported(c, inode)) {
+    return commit_inode(c, inode);  // its blocks go when nobody maps them: core/windows.cpp
+  }
+  return trim(c, node, inode);
+}
+
+Status trim(Context& c, Node& node, InodeRecord& inode) {
+  const std::uint64_t keep = blocks_for(inode.size.load());
   for (bool more = true; more;) {
     PMEMFS_CHECK(load(c, node, inode));
     Edit edit(c, node);
@@ -227,7 +234,7 @@ static Status punch(Context& c, Node& node, InodeRecord& inode, Range range) {
   const std::uint64_t first = blocks_for(range.begin);
   const std::uint64_t last = range.end / kBlock;
   stamp(inode);
-  if (first >= last) {
+  if (first >= last || exported(c, inode)) {
     Edit edit(c, node);
     zero_written(edit, range);
     return edit.commit(inode);

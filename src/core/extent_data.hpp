@@ -19,6 +19,9 @@ Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint
 Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
                           std::span<const std::byte> src);
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
+// Frees what is mapped beyond the end of the file, in as many changes as the journal needs; commits
+// the inode as it is. Lock: exclusive.
+Status trim(Context& c, Node& node, InodeRecord& inode);
 Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint64_t off,
                 std::uint64_t len);
 

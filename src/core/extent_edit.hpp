@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/context.hpp"
+#include "core/range.hpp"
 #include "format/layout.hpp"
 #include "store/change.hpp"
 #include "store/extent_map.hpp"
@@ -14,12 +15,6 @@ inline constexpr std::uint64_t kFrameBlocks = format::kFrameSize / kBlock;
 constexpr std::uint64_t blocks_for(std::uint64_t bytes) {
   return (bytes + kBlock - 1) / kBlock;
 }
-
-// A range of the file in bytes.
-struct Range {
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-};
 
 // Loads the extent map when it is not in DRAM. Lock: exclusive.
 Status load(Context& c, Node& node, const InodeRecord& inode);

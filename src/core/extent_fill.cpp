@@ -157,12 +157,20 @@ Result<Framed> frame_data(Context& c, Node& node, InodeRecord& inode) {
 
 Status fill(Context& c, Node& node, InodeRecord& inode, std::uint64_t from, std::uint64_t to) {
   const std::uint64_t begin = from / kBlock;
-  const std::uint64_t end = blocks_for(to);
+  std::uint64_t end = blocks_for(to);
   PMEMFS_CHECK(load(c, node, inode));
-  const std::vector<Mapping> holes = holes_in(*node.extents, begin, end);
-  if (store::blocks_of(holes) > c.store->blocks().free_blocks()) {
+  const std::uint64_t unit = c.store->region().mapping_alignment() / kBlock;
+  const std::uint64_t whole = (end + unit - 1) / unit * unit;
+  const auto room_to = [&](std::uint64_t stop) {
+    return store::blocks_of(holes_in(*node.extents, begin, stop)) <=
+           c.store->blocks().free_blocks();
+  };
+  if (room_to(whole)) {
+    end = whole;  // on a device a window maps all of it or nothing
+  } else if (!room_to(end)) {
     return Error(ENOSPC);
   }
+  const std::vector<Mapping> holes = holes_in(*node.extents, begin, end);
   const Status filled = fill_range(c, node, inode, begin, end);
   if (!filled) {
     give_back(c, node, inode, holes);

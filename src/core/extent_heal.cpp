@@ -27,12 +27,13 @@ void LostBlocks::settle() {
 }
 
 Status LostBlocks::replace_run(InodeRecord& inode, const Mapping& lost, Range range) {
-  if (pinned(inode)) {
+  if (pinned(inode) || exported(c_, inode)) {
     const BlockRun run{lost.physical, lost.count};
     if (const Status healed = edit_.region().heal(format::byte_off(run.start), run.count * kBlock);
         !healed) {
       base::log::error(
-          "inode {} is durable and cannot be overwritten at byte {}: its memory is bad and does "
+          "inode {} is durable or mapped and cannot be overwritten at byte {}: its memory is bad "
+          "and does "
           "not become good (error {}); on a device clear it with ndctl clear-errors first",
           inode.ino.load(), lost.logical * kBlock, healed.code());
       return Error(EIO);

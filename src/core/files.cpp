@@ -3,11 +3,13 @@
 #include <fcntl.h>
 
 #include <mutex>
+#include <optional>
 
 #include "core/ahead.hpp"
 #include "core/attributes.hpp"
 #include "core/backing_data.hpp"
 #include "core/data.hpp"
+#include "core/windows.hpp"
 
 namespace pmemfs::core {
 
@@ -33,9 +35,12 @@ void count_path(Node& node, int flags, DataPath path, int by) {
   node.unseen += is_unseen(flags, path) ? step : 0;
 }
 
-DataPath choose_path(const Context& c, const InodeRecord& inode, int flags) {
+DataPath choose_path(const Context& c, const InodeRecord& inode, int flags, Reach reach) {
   const bool durable = is_durable(inode);
-  if (!c.has_backing() || !c.passthrough) {
+  if (reach == Reach::kDirect) {
+    return DataPath::kDirect;
+  }
+  if (reach == Reach::kServed || !c.has_backing() || !c.passthrough) {
     return durable ? DataPath::kDirect : DataPath::kCached;
   }
   const bool guarded = durable && writes(flags) && !c.options.durable.fast_io;
@@ -61,12 +66,12 @@ Status prepare(Context& c, Node& node, InodeRecord& inode, int flags, bool kill)
 
 }  // namespace
 
-Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags) {
+Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags, Reach reach) {
   Node& node = *ref;
   auto handle = std::make_shared<Handle>();
   handle->node = std::move(ref);
   handle->flags = flags;
-  handle->path = choose_path(c, inode, flags);
+  handle->path = choose_path(c, inode, flags, reach);
   const DataPath path = handle->path;
   node.opens++;
   count_path(node, flags, path, 1);
@@ -77,9 +82,13 @@ Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags) 
   return {c.handles.add(std::move(handle)), path};
 }
 
-Result<Opened> open_file(Context& c, InodeNo ino, int flags, bool kill) {
+Result<Opened> open_file(Context& c, InodeNo ino, int flags, bool kill, Reach reach) {
   if (c.read_only() && writes(flags)) {
     return Error(EROFS);
+  }
+  std::optional<Cut> cut;
+  if ((flags & O_TRUNC) != 0) {
+    cut.emplace(c, ino, 0);
   }
   NodeRef node = c.nodes.get(ino);
   std::unique_lock lock(node->lock);
@@ -88,7 +97,7 @@ Result<Opened> open_file(Context& c, InodeNo ino, int flags, bool kill) {
     return Error(is_directory(inode) ? EISDIR : EINVAL);
   }
   PMEMFS_CHECK(prepare(c, *node, inode, flags, kill));
-  const Opened opened = add_handle(c, std::move(node), inode, flags);
+  const Opened opened = add_handle(c, std::move(node), inode, flags, reach);
   lock.unlock();
   return opened;
 }

@@ -23,6 +23,7 @@
 #include "core/rename.hpp"
 #include "core/scrub.hpp"
 #include "core/status.hpp"
+#include "core/windows.hpp"
 #include "core/xattrs.hpp"
 
 namespace pmemfs {
@@ -94,6 +95,17 @@ void Filesystem::set_passthrough(bool available) {
 void Filesystem::set_hooks(EdgeHooks hooks) {
   impl_->context.hooks = std::move(hooks);
 }
+void Filesystem::set_window_hooks(WindowHooks hooks) {
+  impl_->context.window_hooks = std::move(hooks);
+}
+Result<WindowMapping> Filesystem::map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
+                                             bool writable) {
+  return core::map_window(impl_->context, ino, {off, off + window}, writable);
+}
+void Filesystem::unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
+                                 bool writable) {
+  impl_->context.exports.remove(ino, {off, off + window}, writable);
+}
 
 Status Filesystem::close(bool users_gone) {
   core::Context& c = impl_->context;
@@ -105,8 +117,9 @@ Status Filesystem::close(bool users_gone) {
   if (c.read_only()) {
     return {};
   }
+  core::settle_exports(c);
   PMEMFS_CHECK(core::sync_host(c));
-  return c.store->close(mappings_may_live);
+  return c.store->close(mappings_may_live || !c.exports.empty());
 }
 
 Result<Attributes> Filesystem::lookup(InodeNo dir, std::string_view name) {
@@ -144,8 +157,8 @@ Result<std::string> Filesystem::readlink(InodeNo ino) {
   return core::readlink(impl_->context, ino);
 }
 Status Filesystem::list(InodeNo dir, std::uint64_t cookie, bool with_attributes,
-                        const ListSink& sink) {
-  return core::list(impl_->context, dir, cookie, with_attributes, sink);
+                        const ListSink& sink, bool touch) {
+  return core::list(impl_->context, dir, cookie, with_attributes, sink, touch);
 }
 
 Result<Attributes> Filesystem::getattr(InodeNo ino) {
@@ -155,8 +168,9 @@ Result<Attributes> Filesystem::setattr(const Caller& c, InodeNo ino,
                                        const AttributeChange& change) {
   return core::setattr(impl_->context, c, ino, change);
 }
-Result<std::vector<std::byte>> Filesystem::getxattr(InodeNo ino, std::string_view name) {
-  return core::getxattr(impl_->context, ino, name);
+Result<std::vector<std::byte>> Filesystem::getxattr(InodeNo ino, std::string_view name,
+                                                    bool by_window) {
+  return core::getxattr(impl_->context, ino, name, by_window);
 }
 Result<std::vector<std::string>> Filesystem::listxattr(const Caller& c, InodeNo ino) {
   return core::listxattr(impl_->context, c, ino);
@@ -170,14 +184,15 @@ Status Filesystem::removexattr(const Caller& c, InodeNo ino, std::string_view na
 }
 
 Result<Created> Filesystem::create(const Caller& c, InodeNo dir, std::string_view name,
-                                   std::uint32_t mode, int flags) {
-  return core::create(impl_->context, c, dir, name, mode, flags);
+                                   std::uint32_t mode, int flags, Reach reach) {
+  return core::create(impl_->context, c, dir, name, mode, flags, reach);
 }
-Result<Created> Filesystem::tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags) {
-  return core::tmpfile(impl_->context, c, dir, mode, flags);
+Result<Created> Filesystem::tmpfile(const Caller& c, InodeNo dir, std::uint32_t mode, int flags,
+                                    Reach reach) {
+  return core::tmpfile(impl_->context, c, dir, mode, flags, reach);
 }
-Result<Opened> Filesystem::open_file(InodeNo ino, int flags, bool kill_suid_sgid) {
-  return core::open_file(impl_->context, ino, flags, kill_suid_sgid);
+Result<Opened> Filesystem::open_file(InodeNo ino, int flags, bool kill_suid_sgid, Reach reach) {
+  return core::open_file(impl_->context, ino, flags, kill_suid_sgid, reach);
 }
 void Filesystem::release(HandleId handle) {
   core::release(impl_->context, handle);
@@ -255,6 +270,7 @@ Result<FilesystemSpace> Filesystem::space() {
   return core::space(impl_->context);
 }
 Status Filesystem::sync() {
+  core::settle_exports(impl_->context);
   return core::sync_host(impl_->context);
 }
 

@@ -51,7 +51,7 @@ void Lease::end() {
 
 Status prove_unmapped(Context& c, Node& node, const InodeRecord& inode) {
   if (!c.has_backing()) {
-    return node.opens == 0 ? Status() : Error(EBUSY);
+    return node.opens == 0 && !exported(c, inode) ? Status() : Error(EBUSY);
   }
   const auto lease = Lease::take(c, node, inode);
   if (lease.code() == ENOENT) {
@@ -72,12 +72,18 @@ bool pinned(const InodeRecord& inode) {
 }
 #endif
 
+bool exported(const Context& c, const InodeRecord& inode) {
+  const InodeNo ino(inode.ino.load());
+  return has_flag(inode, format::kInodeExported) &&
+         (c.exports.any(ino) || c.store->region().exported(ino.value));
+}
+
 Status may_move(Context& c, const InodeRecord& inode) {
   if (pinned(inode)) {
     c.relocations_refused++;
     return Error(ETXTBSY);
   }
-  return {};
+  return exported(c, inode) ? Status(Error(EBUSY)) : Status();
 }
 
 void wait_until_idle(Context& c, Node& node) {

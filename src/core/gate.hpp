@@ -42,9 +42,14 @@ class Lease {
 // Durable files are pinned: their data never moves. Every planner of moves asks this, too.
 [[nodiscard]] bool pinned(const InodeRecord& inode);
 
-// Before data is moved. ETXTBSY, and counted, when the file is pinned. Extents have no direct
-// mapping on the host: what the page cache maps does not care where its blocks lie. A backing file
-// moves under a Lease only. Lock: shared.
+// Virtual machines map, or may map, blocks of the file, in the books of this mount or as the kernel
+// knows. Until none does its blocks are neither moved nor freed. Data in extents: host files have
+// the lease. Lock: shared.
+[[nodiscard]] bool exported(const Context& c, const InodeRecord& inode);
+
+// Before data is moved. EBUSY when virtual machines map it; ETXTBSY, and counted, when the file is
+// pinned. On the host extents have no direct mapping: what the page cache maps does not care where
+// its blocks lie. A backing file moves under a Lease only. Lock: shared.
 Status may_move(Context& c, const InodeRecord& inode);
 
 // Lets the edge drop its cached registration, and waits a moment for RELEASE requests that lag

@@ -69,7 +69,7 @@ bool offer_dot(const ListSink& sink, std::string_view name, InodeNo ino, std::ui
 }  // namespace
 
 Status list(Context& c, InodeNo dir, std::uint64_t cookie, bool with_attributes,
-            const ListSink& sink) {
+            const ListSink& sink, bool touch) {
   const NodeRef node = c.nodes.get(dir);
   if (cookie < kFirstPosition) {
     std::shared_lock lock(node->lock);
@@ -78,7 +78,7 @@ Status list(Context& c, InodeNo dir, std::uint64_t cookie, bool with_attributes,
     if (!is_directory(inode)) {
       return Error(ENOTDIR);
     }
-    if (c.options.update_directory_atime) {
+    if (touch && c.options.update_directory_atime) {
       touch_atime(c, *node);
     }
     if (cookie == 0 && !offer_dot(sink, ".", dir, 1)) {

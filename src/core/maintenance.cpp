@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "core/directories.hpp"
 #include "core/reap.hpp"
+#include "core/windows.hpp"
 #include "store/bad_blocks.hpp"
 
 namespace pmemfs::core {
@@ -133,6 +134,7 @@ void Syncer::run() {
     if (pending) {
       (void)sync_host(c_);
     }
+    settle_exports(c_);
     c_.store->bad_blocks().note();
     drop_indexes(c_, c_.options.directory_index_bytes);
     trim_memory();

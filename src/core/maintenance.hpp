@@ -20,7 +20,8 @@ void collect_orphan_files(Context& c, std::uint64_t first_new, bool table_truste
 // Syncs the host filesystem, then marks what was created before as synced.
 Status sync_host(Context& c);
 
-// Calls sync_host() at most five seconds behind a creation, has new media errors recorded, keeps
+// Calls sync_host() at most five seconds behind a creation, settles what virtual machines have
+// unmapped, has new media errors recorded, keeps
 // directory indexes below their cap, and hands memory back to the system when the kernel has
 // forgotten many inodes. Starts and stops a thread.
 class Syncer {

@@ -11,7 +11,7 @@ namespace pmemfs::core {
 
 Result<Attributes> lookup(Context& c, InodeNo dir, std::string_view name);
 Status list(Context& c, InodeNo dir, std::uint64_t cookie, bool with_attributes,
-            const ListSink& sink);
+            const ListSink& sink, bool touch);
 Result<Attributes> link(Context& c, InodeNo ino, InodeNo dir, std::string_view name);
 Status unlink(Context& c, InodeNo dir, std::string_view name);
 // The same if `before` has nothing against it: called under the locks, it may change what is put

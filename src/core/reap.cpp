@@ -1,6 +1,7 @@
 #include "core/reap.hpp"
 
 #include "base/log.hpp"
+#include "core/gate.hpp"
 #include "store/blob.hpp"
 #include "store/extent_map.hpp"
 #include "store/xattr.hpp"
@@ -48,6 +49,10 @@ void reap(Context& c, Node& node) {
   node.unlinked = false;
   auto inode = read_inode(c, node);
   if (!inode || inode->nlink.load() != 0) {
+    return;
+  }
+  if (exported(c, *inode)) {
+    c.exports.wait(node.ino);
     return;
   }
   const Status freed = free_inode(c, *inode);

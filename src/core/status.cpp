@@ -118,6 +118,7 @@ FilesystemStatus status(Context& c) {
   s.orphans_kept = c.orphans_kept;
   s.media_errors = c.store->region().media_errors();
   c.store->bad_blocks().note();
+  s.window_bytes = c.exports.bytes();
   s.bad_bytes = c.store->bad_blocks().count() * kBlock;
   return s;
 }

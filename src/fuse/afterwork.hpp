@@ -14,6 +14,8 @@ struct fuse_req;
 
 namespace pmemfs::fuse {
 
+class PassthroughRegistry;
+
 // References and handles that the kernel gave back, and inodes whose registration is needed no
 // longer, of one worker. Not thread-safe: its worker's alone.
 //
@@ -30,6 +32,9 @@ class Afterwork {
     InodeNo ino;
     std::uint64_t number = 0;     // kReferences: how many; kHandle: the kernel's file handle
     fuse_req* request = nullptr;  // kHandle: to be answered
+    // kRegistration: whose. Not always that of the edge whose worker it is: a guest's request may
+    // be what makes a registration with the host's kernel useless.
+    PassthroughRegistry* registry = nullptr;
   };
   // May add; must not throw.
   using Do = std::function<void(const Item&)>;

@@ -10,14 +10,17 @@ namespace pmemfs::fuse {
 namespace {
 
 void getattr(fuse_req_t req, fuse_ino_t ino, fuse_file_info* /*info*/) {
-  reply::attributes(req, guarded([&] { return edge_of(req).fs.getattr(InodeNo(ino)); }));
+  Edge& edge = edge_of(req);
+  reply::attributes(req, guarded([&] { return edge.fs.getattr(InodeNo(ino)); }), edge.view);
 }
 
 void setattr(fuse_req_t req, fuse_ino_t ino, struct stat* values, int to_set,
              fuse_file_info* /*info*/) {
   const AttributeChange change = to_change(*values, to_set);
-  reply::attributes(
-      req, guarded([&] { return edge_of(req).fs.setattr(caller_of(req), InodeNo(ino), change); }));
+  Edge& edge = edge_of(req);
+  reply::attributes(req,
+                    guarded([&] { return edge.fs.setattr(caller_of(req), InodeNo(ino), change); }),
+                    edge.view);
 }
 
 void statfs(fuse_req_t req, fuse_ino_t /*ino*/) {
@@ -37,7 +40,7 @@ void add_statx(Ops& ops) {
       const auto result = guarded([&] { return edge_of(req).fs.getattr(InodeNo(ino)); });
       reply::value(req, result, [req](const Attributes& attributes) {
         struct statx st = to_statx(attributes);
-        return fuse_reply_statx(req, 0, &st, attribute_timeout(attributes)) == 0;
+        return fuse_reply_statx(req, 0, &st, attribute_timeout(attributes, edge_of(req).view)) == 0;
       });
     };
   }

@@ -44,7 +44,6 @@ constexpr std::uint64_t kWanted[] = {
     FUSE_CAP_ASYNC_READ,
     FUSE_CAP_ASYNC_DIO,
     FUSE_CAP_ATOMIC_O_TRUNC,   // O_TRUNC comes with OPEN, no SETATTR
-    FUSE_CAP_EXPORT_SUPPORT,   // node ids and generations are stable: NFS
     FUSE_CAP_DONT_MASK,        // the umask counts only where no default ACL does: the core knows
     FUSE_CAP_PARALLEL_DIROPS,  // off unless asked for
     FUSE_CAP_POSIX_ACL,        // the kernel checks permissions, ACLs included
@@ -61,9 +60,7 @@ constexpr std::uint64_t kUnwanted[] = {
     FUSE_CAP_WRITEBACK_CACHE,  // switches passthrough off
     FUSE_CAP_FLOCK_LOCKS,      // the kernel's own locks are right for a local filesystem
     FUSE_CAP_POSIX_LOCKS,
-    FUSE_CAP_HANDLE_KILLPRIV,  // superseded by V2
-    FUSE_CAP_AUTO_INVAL_DATA,  // nobody changes files behind this kernel's back: its cached data
-                               // stay good
+    FUSE_CAP_HANDLE_KILLPRIV,       // superseded by V2
     FUSE_CAP_DIRECT_IO_ALLOW_MMAP,  // a file without a direct mapping must refuse shared ones, not
                                     // fake them
     FUSE_CAP_SPLICE_READ,           // data go to and from memory that is mapped here
@@ -82,6 +79,14 @@ Granted negotiate(fuse_conn_info& connection, const Wanted& wanted) {
 #endif
   for (const std::uint64_t flag : kWanted) {
     want(connection, flag);
+  }
+  if (wanted.by_handle) {
+    want(connection, FUSE_CAP_EXPORT_SUPPORT);  // node ids and generations are stable
+  }
+  if (wanted.compare) {
+    want(connection, FUSE_CAP_AUTO_INVAL_DATA);
+  } else {
+    refuse(connection, FUSE_CAP_AUTO_INVAL_DATA);
   }
   Granted granted;
   granted.answered = true;

@@ -7,6 +7,8 @@ namespace pmemfs::fuse {
 struct Wanted {
   bool passthrough = true;
   bool region_is_stacked = false;
+  bool compare = false;   // View::compare
+  bool by_handle = true;  // inodes may be asked for that the kernel does not hold: NFS
 };
 
 // What the kernel has of what was asked for, as far as the edge behaves differently without.

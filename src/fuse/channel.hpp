@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/unique_fd.hpp"
+#include "fuse/libfuse_session.hpp"
 #include "fuse/operations.hpp"
 #include "fuse/request.hpp"
 #include "pmemfs/result.hpp"
@@ -40,11 +41,9 @@ class Channel {
   void name_gone(InodeNo dir, InodeNo child, std::string_view name);
 
  private:
-  struct Session;
+  Channel(LibfuseSession session, int device, Edge& edge, bool debug);
 
-  Channel(std::unique_ptr<Session> session, int device, Edge& edge, bool debug);
-
-  std::unique_ptr<Session> session_;  // owns the descriptor
+  LibfuseSession session_;  // owns the descriptor
   int device_;
   Edge& edge_;
   bool debug_;

@@ -5,7 +5,6 @@
 namespace pmemfs::fuse {
 namespace {
 
-constexpr std::uint32_t kBlockSize = 4096;
 constexpr std::uint32_t kPermissionBits = 07777;
 
 timespec to_timespec(Timestamp time) {
@@ -25,11 +24,11 @@ statx_timestamp to_statx_time(Timestamp time) {
 
 }  // namespace
 
-double attribute_timeout(const Attributes& attributes) {
-  return attributes.stable ? kStableTimeout : kUnstableTimeout;
+double attribute_timeout(const Attributes& attributes, const View& view) {
+  return attributes.stable ? view.stable : view.unstable;
 }
 
-struct stat to_stat(const Attributes& attributes) {
+struct stat to_stat(const Attributes& attributes, const View& view) {
   struct stat st {};
   st.st_ino = attributes.ino.value;
   st.st_mode = attributes.mode;
@@ -38,7 +37,7 @@ struct stat to_stat(const Attributes& attributes) {
   st.st_gid = attributes.gid;
   st.st_rdev = attributes.rdev;  // handed on as it is: the kernel's own encoding
   st.st_size = static_cast<off_t>(attributes.size);
-  st.st_blksize = kBlockSize;
+  st.st_blksize = kBlockSize + (view.marks_durable && attributes.durable ? 1 : 0);
   st.st_blocks = static_cast<blkcnt_t>(attributes.blocks);
   st.st_atim = to_timespec(attributes.atime);
   st.st_mtim = to_timespec(attributes.mtime);
@@ -81,19 +80,19 @@ struct statvfs to_statvfs(const FilesystemSpace& space) {
   return st;
 }
 
-fuse_entry_param to_entry(const Attributes& attributes) {
+fuse_entry_param to_entry(const Attributes& attributes, const View& view) {
   fuse_entry_param entry{};
   entry.ino = attributes.ino.value;
   entry.generation = attributes.generation;
-  entry.attr = to_stat(attributes);
-  entry.attr_timeout = attribute_timeout(attributes);
-  entry.entry_timeout = kNameTimeout;
+  entry.attr = to_stat(attributes, view);
+  entry.attr_timeout = attribute_timeout(attributes, view);
+  entry.entry_timeout = view.names;
   return entry;
 }
 
-fuse_entry_param missing_entry() {
+fuse_entry_param missing_entry(const View& view) {
   fuse_entry_param entry{};
-  entry.entry_timeout = kNameTimeout;
+  entry.entry_timeout = view.names;
   return entry;
 }
 

@@ -7,22 +7,22 @@
 #include <cstdint>
 
 #include "fuse/libfuse.hpp"
+#include "fuse/view.hpp"
 #include "pmemfs/filesystem.hpp"
 
 namespace pmemfs::fuse {
 
-// Seconds. Every change of a name passes this kernel, so that names, missing ones included, may be
-// cached for long.
-inline constexpr double kNameTimeout = 86'400;
-inline constexpr double kStableTimeout = 86'400;
-inline constexpr double kUnstableTimeout = 1;  // a mapping may move size and times unseen
+inline constexpr std::uint32_t kBlockSize = 4096;  // st_blksize
 
-[[nodiscard]] double attribute_timeout(const Attributes& attributes);
-[[nodiscard]] struct stat to_stat(const Attributes& attributes);
+[[nodiscard]] double attribute_timeout(const Attributes& attributes, const View& view);
+// With `marks_durable` st_blksize is odd for a durable file: libfuse has no place for
+// FUSE_ATTR_DAX, and this is what it hands through untouched (GuestAnswer makes one of the other).
+[[nodiscard]] struct stat to_stat(const Attributes& attributes, const View& view);
 [[nodiscard]] struct statx to_statx(const Attributes& attributes);
 [[nodiscard]] struct statvfs to_statvfs(const FilesystemSpace& space);
-[[nodiscard]] fuse_entry_param to_entry(const Attributes& attributes);
-[[nodiscard]] fuse_entry_param missing_entry();  // "no such name", to be remembered by the kernel
+[[nodiscard]] fuse_entry_param to_entry(const Attributes& attributes, const View& view);
+// "No such name", to be remembered by the kernel.
+[[nodiscard]] fuse_entry_param missing_entry(const View& view);
 
 // `to_set`: FUSE_SET_ATTR_* as libfuse hands them on; none at all is the kernel's word for "a write
 // happened, do the set-id duties".

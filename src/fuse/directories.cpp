@@ -55,7 +55,7 @@ class Listing {
   std::size_t encode_plus(const ListedEntry& entry, std::size_t room) {
     fuse_entry_param param{};  // node id 0: the kernel takes the name alone, for "." and ".."
     if (entry.attributes != nullptr) {
-      param = to_entry(*entry.attributes);
+      param = to_entry(*entry.attributes, edge_of(req_).view);
     } else {
       param.attr.st_ino = entry.ino.value;
       param.attr.st_mode = DTTOIF(static_cast<mode_t>(entry.type));
@@ -76,8 +76,9 @@ void list(fuse_req_t req, fuse_ino_t ino, std::size_t size, off_t offset, bool p
   Edge& edge = edge_of(req);
   Listing listing(req, size, plus);
   const auto status = guarded([&] {
-    return edge.fs.list(InodeNo(ino), static_cast<std::uint64_t>(offset), plus,
-                        [&](const ListedEntry& entry) { return listing.add(entry); });
+    return edge.fs.list(
+        InodeNo(ino), static_cast<std::uint64_t>(offset), plus,
+        [&](const ListedEntry& entry) { return listing.add(entry); }, edge.touch_atime);
   });
   // What was packed before an error is handed over: the error comes back with the next request.
   const bool taken =

@@ -75,14 +75,16 @@ void choose_path(Edge& edge, InodeNo ino, const Opened& opened, fuse_file_info& 
     }
   } else if (!join_passthrough(edge, ino, info, opened.handle)) {
     info.direct_io = opened.path == DataPath::kDirect ? 1 : 0;
-    info.keep_cache = opened.path == DataPath::kCached ? 1 : 0;
+    info.keep_cache = opened.path == DataPath::kCached && edge.view.keep_pages ? 1 : 0;
   }
 }
 
 void open(fuse_req_t req, fuse_ino_t ino, fuse_file_info* info) {
   Edge& edge = edge_of(req);
   const bool kill = this_thread().request.kills_suid_sgid();
-  const auto opened = guarded([&] { return edge.fs.open_file(InodeNo(ino), info->flags, kill); });
+  const int flags = info->flags | (edge.touch_atime ? 0 : O_NOATIME);
+  const auto opened =
+      guarded([&] { return edge.fs.open_file(InodeNo(ino), flags, kill, edge.reach); });
   if (!opened) {
     reply::error(req, opened.code());
     return;
@@ -101,7 +103,7 @@ void answer_created(fuse_req_t req, const Result<Created>& created, fuse_file_in
   Edge& edge = edge_of(req);
   const InodeNo ino = created->attributes.ino;
   choose_path(edge, ino, created->opened, info);
-  if (!reply::create(req, created->attributes, info)) {
+  if (!reply::create(req, created->attributes, info, edge.view)) {
     close_handle(edge, ino, info.fh);
     forget_inode(edge, ino, 1);
   }
@@ -109,15 +111,18 @@ void answer_created(fuse_req_t req, const Result<Created>& created, fuse_file_in
 
 void create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
             fuse_file_info* info) {
+  Edge& edge = edge_of(req);
   const auto created = guarded([&] {
-    return edge_of(req).fs.create(caller_of(req), InodeNo(parent), name, mode, info->flags);
+    return edge.fs.create(caller_of(req), InodeNo(parent), name, mode, info->flags, edge.reach);
   });
   answer_created(req, created, *info);
 }
 
 void tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, fuse_file_info* info) {
-  const auto created = guarded(
-      [&] { return edge_of(req).fs.tmpfile(caller_of(req), InodeNo(parent), mode, info->flags); });
+  Edge& edge = edge_of(req);
+  const auto created = guarded([&] {
+    return edge.fs.tmpfile(caller_of(req), InodeNo(parent), mode, info->flags, edge.reach);
+  });
   answer_created(req, created, *info);
 }
 

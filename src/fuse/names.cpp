@@ -11,7 +11,7 @@ namespace {
 void lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   const auto result = guarded([&] { return edge_of(req).fs.lookup(InodeNo(parent), name); });
   if (!result && result.code() == ENOENT) {
-    reply::missing(req);
+    reply::missing(req, edge_of(req).view);
   } else {
     answer_entry(req, result);
   }

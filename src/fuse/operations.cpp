@@ -32,7 +32,7 @@ void close_handle(Edge& edge, InodeNo ino, std::uint64_t fh) {
 
 void drop_later(PassthroughRegistry& registry, InodeNo ino) {
   if (Afterwork* afterwork = this_thread().afterwork) {
-    afterwork->add({Afterwork::Kind::kRegistration, ino});
+    afterwork->add({.kind = Afterwork::Kind::kRegistration, .ino = ino, .registry = &registry});
   } else {
     registry.drop(ino);
   }
@@ -41,9 +41,7 @@ void drop_later(PassthroughRegistry& registry, InodeNo ino) {
 void do_afterwork(Edge& edge, const Afterwork::Item& item) {
   switch (item.kind) {
     case Afterwork::Kind::kRegistration:
-      if (edge.passthrough) {
-        guarded_void([&] { edge.passthrough->drop(item.ino); });
-      }
+      guarded_void([&] { item.registry->drop(item.ino); });
       return;
     case Afterwork::Kind::kReferences:
       forget_inode(edge, item.ino, item.number);
@@ -61,7 +59,7 @@ void answer_entry(fuse_req_t req, const Result<Attributes>& result) {
     return;
   }
   Edge& edge = edge_of(req);  // req is gone after the reply
-  if (!reply::entry(req, *result)) {
+  if (!reply::entry(req, *result, edge.view)) {
     forget_inode(edge, result->ino, 1);
   }
 }

@@ -8,6 +8,7 @@
 #include "fuse/capabilities.hpp"
 #include "fuse/libfuse.hpp"
 #include "fuse/passthrough.hpp"
+#include "fuse/view.hpp"
 #include "pmemfs/filesystem.hpp"
 
 namespace pmemfs::fuse {
@@ -18,6 +19,9 @@ struct Edge {
   Wanted wanted;
   Granted granted{};                                   // set by INIT
   std::shared_ptr<PassthroughRegistry> passthrough{};  // null: not available
+  View view{};
+  Reach reach = Reach::kMount;
+  bool touch_atime = true;  // reading moves access times
 };
 
 [[nodiscard]] Edge& edge_of(fuse_req_t req);

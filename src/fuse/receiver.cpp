@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 namespace pmemfs::fuse {
@@ -14,17 +13,6 @@ using Kind = Received::Kind;
 std::int64_t now() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
       .count();
-}
-
-// Two looks in a row that lie further apart: something else ran on this processor.
-constexpr std::int64_t kDisturbed = 30'000;  // nanoseconds
-
-void relax() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  __asm__ volatile("yield");
-#endif
 }
 
 Received read_once(Channel& channel, std::span<std::byte> buffer) {
@@ -46,35 +34,6 @@ Received read_once(Channel& channel, std::span<std::byte> buffer) {
 }
 
 }  // namespace
-
-void SpinPolicy::slept(Duration gap) {
-  if (window_.count() == 0) {
-    return;
-  }
-  if (gap > window_ * kSleepFactor) {
-    short_gaps_.store(0, std::memory_order_relaxed);
-    return;
-  }
-  const std::uint32_t gaps = short_gaps_.fetch_add(1, std::memory_order_relaxed) + 1;
-  if (gaps >= needed_.load(std::memory_order_relaxed)) {
-    hot_.store(true, std::memory_order_relaxed);
-  }
-}
-
-void SpinPolicy::caught() {
-  if (streak_.fetch_add(1, std::memory_order_relaxed) + 1 == kGoodStreak) {
-    needed_.store(kLeastNeeded, std::memory_order_relaxed);
-  }
-}
-
-void SpinPolicy::missed() {
-  const std::uint32_t needed = needed_.load(std::memory_order_relaxed);
-  if (streak_.exchange(0, std::memory_order_relaxed) < kGoodStreak) {
-    needed_.store(std::min(needed * 2, kMostNeeded), std::memory_order_relaxed);
-  }
-  short_gaps_.store(0, std::memory_order_relaxed);
-  hot_.store(false, std::memory_order_relaxed);
-}
 
 std::optional<Received> Poller::look(std::span<std::byte> buffer, Afterwork& afterwork) {
   if (!policy_.hot() || looking_.test_and_set(std::memory_order_acquire)) {
@@ -105,16 +64,16 @@ Received Poller::spin(std::span<std::byte> buffer, Afterwork& afterwork) {
       end = time + policy_.window().count();
       continue;
     }
-    if (time >= end || time - last > kDisturbed) {
+    if (time >= end || time - last > base::SpinPolicy::kDisturbed) {
       return received;
     }
     last = time;
-    relax();
+    base::relax();
   }
 }
 
 void Poller::slept(std::int64_t at) {
-  policy_.slept(SpinPolicy::Duration(at - answered_at_.load(std::memory_order_relaxed)));
+  policy_.slept(base::SpinPolicy::Duration(at - answered_at_.load(std::memory_order_relaxed)));
 }
 
 Received Receiver::receive(std::span<std::byte> buffer, Afterwork& afterwork) {

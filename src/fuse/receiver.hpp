@@ -15,40 +15,11 @@
 #include <span>
 #include <utility>
 
+#include "base/spin_policy.hpp"
 #include "fuse/afterwork.hpp"
 #include "fuse/channel.hpp"
 
 namespace pmemfs::fuse {
-
-// When looking is worth its processor time: after several short gaps in a row. A look in vain
-// doubles how many of them it takes, a success that lasted sets it back; being disturbed (another
-// program wanted the processor) counts as in vain. An idle daemon never looks. Thread-safe; its
-// counts are approximate under contention, which does no harm.
-class SpinPolicy {
- public:
-  using Duration = std::chrono::nanoseconds;
-
-  explicit SpinPolicy(Duration window) : window_(window) {}
-
-  [[nodiscard]] Duration window() const { return window_; }
-  [[nodiscard]] bool hot() const { return hot_.load(std::memory_order_relaxed); }
-
-  void slept(Duration gap);  // a request was slept for; `gap` since the last answer
-  void caught();             // looking found a request
-  void missed();             // it found none
-
- private:
-  static constexpr std::uint32_t kLeastNeeded = 4;
-  static constexpr std::uint32_t kMostNeeded = 256;
-  static constexpr std::uint32_t kGoodStreak = 64;  // requests caught in a row
-  static constexpr int kSleepFactor = 5;  // a gap that includes wake-ups of both sides is longer
-
-  Duration window_;
-  std::atomic<bool> hot_{false};
-  std::atomic<std::uint32_t> short_gaps_{0};
-  std::atomic<std::uint32_t> needed_{kLeastNeeded};
-  std::atomic<std::uint32_t> streak_{0};
-};
 
 // What a read of the device gave.
 struct Received {
@@ -64,7 +35,7 @@ struct Received {
 // Thread-safe.
 class Poller {
  public:
-  Poller(std::unique_ptr<Channel> nonblocking, SpinPolicy::Duration window)
+  Poller(std::unique_ptr<Channel> nonblocking, base::SpinPolicy::Duration window)
       : channel_(std::move(nonblocking)), policy_(window) {}
 
   // A request if one comes soon; nothing when it does not, or when another thread is looking
@@ -79,7 +50,7 @@ class Poller {
   Received spin(std::span<std::byte> buffer, Afterwork& afterwork);
 
   std::unique_ptr<Channel> channel_;
-  SpinPolicy policy_;
+  base::SpinPolicy policy_;
   std::atomic_flag looking_;
   std::atomic<std::int64_t> answered_at_{0};  // nanoseconds of the steady clock
 };

@@ -44,26 +44,26 @@ bool status(fuse_req_t req, const Status& result) noexcept {
   return error(req, result.code());
 }
 
-bool entry(fuse_req_t req, const Attributes& attributes) noexcept {
+bool entry(fuse_req_t req, const Attributes& attributes, const View& view) noexcept {
   if (refused(req)) {
     return false;
   }
-  const fuse_entry_param param = to_entry(attributes);
+  const fuse_entry_param param = to_entry(attributes, view);
   return fuse_reply_entry(req, &param) == 0;
 }
 
-bool missing(fuse_req_t req) noexcept {
+bool missing(fuse_req_t req, const View& view) noexcept {
   if (refused(req)) {
     return false;
   }
-  const fuse_entry_param param = missing_entry();
+  const fuse_entry_param param = missing_entry(view);
   return fuse_reply_entry(req, &param) == 0;
 }
 
-bool attributes(fuse_req_t req, const Result<Attributes>& result) noexcept {
-  return value(req, result, [req](const Attributes& attributes) {
-    const struct stat st = to_stat(attributes);
-    return fuse_reply_attr(req, &st, attribute_timeout(attributes)) == 0;
+bool attributes(fuse_req_t req, const Result<Attributes>& result, const View& view) noexcept {
+  return value(req, result, [req, &view](const Attributes& attributes) {
+    const struct stat st = to_stat(attributes, view);
+    return fuse_reply_attr(req, &st, attribute_timeout(attributes, view)) == 0;
   });
 }
 
@@ -74,11 +74,12 @@ bool open(fuse_req_t req, const fuse_file_info& info) noexcept {
   return fuse_reply_open(req, &info) == 0;
 }
 
-bool create(fuse_req_t req, const Attributes& attributes, const fuse_file_info& info) noexcept {
+bool create(fuse_req_t req, const Attributes& attributes, const fuse_file_info& info,
+            const View& view) noexcept {
   if (refused(req)) {
     return false;
   }
-  const fuse_entry_param param = to_entry(attributes);
+  const fuse_entry_param param = to_entry(attributes, view);
   return fuse_reply_create(req, &param, &info) == 0;
 }
 

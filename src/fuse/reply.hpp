@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "fuse/libfuse.hpp"
+#include "fuse/view.hpp"
 #include "pmemfs/filesystem.hpp"
 #include "pmemfs/result.hpp"
 
@@ -27,11 +28,13 @@ namespace reply {
 
 bool error(fuse_req_t req, int code) noexcept;  // 0: success without a value
 bool status(fuse_req_t req, const Status& result) noexcept;
-bool entry(fuse_req_t req, const Attributes& attributes) noexcept;
-bool missing(fuse_req_t req) noexcept;  // "no such name", to be remembered by the kernel
-bool attributes(fuse_req_t req, const Result<Attributes>& result) noexcept;
+bool entry(fuse_req_t req, const Attributes& attributes, const View& view) noexcept;
+bool missing(fuse_req_t req,
+             const View& view) noexcept;  // "no such name", to be remembered by the kernel
+bool attributes(fuse_req_t req, const Result<Attributes>& result, const View& view) noexcept;
 bool open(fuse_req_t req, const fuse_file_info& info) noexcept;
-bool create(fuse_req_t req, const Attributes& attributes, const fuse_file_info& info) noexcept;
+bool create(fuse_req_t req, const Attributes& attributes, const fuse_file_info& info,
+            const View& view) noexcept;
 bool bytes(fuse_req_t req, std::span<const std::byte> data) noexcept;
 // The two-step protocol of xattrs: a caller that gives no room wants to know the size.
 bool sized(fuse_req_t req, std::span<const std::byte> data, std::size_t room) noexcept;

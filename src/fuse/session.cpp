@@ -46,7 +46,11 @@ std::string device_failure(int error) {
 
 struct Session::Impl {
   Impl(Filesystem& fs, const SessionOptions& o)
-      : options(o), edge{fs, {o.passthrough, o.region_is_stacked}} {}
+      : options(o), edge{fs, {o.passthrough, o.region_is_stacked, o.shared}} {
+    if (o.shared) {
+      edge.view = view_of(CachePolicy::kAuto);
+    }
+  }
   ~Impl();
 
   Status mount(std::string* why);

@@ -26,6 +26,7 @@ struct SessionOptions {
   bool debug = false;       // every request to the log
   unsigned threads = 0;     // upper limit of worker threads; 0: 64
   bool passthrough = true;  // ask for it; say so when it is missing
+  bool shared = false;      // guests change the filesystem too: cache as CachePolicy::kAuto
   bool region_is_stacked =
       false;  // backing files lie on overlayfs or the like (then nothing stacks on the mount)
   std::chrono::microseconds spin{

@@ -173,7 +173,7 @@ Result<UniqueFd> take_metadata_file(int directory, bool exists, const std::strin
     undo.add(directory, kMetadataName, 0);
   }
   PMEMFS_CHECK(check_private_file(file.get(), shown, why));
-  PMEMFS_CHECK(lock_region(file.get(), false, 0, path, why));
+  PMEMFS_CHECK(lock_for_new(file.get(), path, why));
   return file;
 }
 
@@ -288,7 +288,7 @@ Handle create_in_new_file(const std::string& path, const CreateOptions& options,
                                          0600, path, why));
   Undo undo;
   undo.add(place.folder.get(), place.name, 0);
-  PMEMFS_CHECK(lock_region(file.get(), false, 0, path, why));
+  PMEMFS_CHECK(lock_for_new(file.get(), path, why));
   PMEMFS_CHECK(make_zeros(file.get(), options.size, path, why));
   if (::fsync(place.folder.get()) != 0) {
     return host_error(why, path, errno);
@@ -327,7 +327,7 @@ Handle create_in_existing_file(const std::string& path, const CreateOptions& opt
   PMEMFS_TRY(const Probe host, probe_fd(file.get(), path, why));
   PMEMFS_CHECK(check_fit(host, path, options.emulate, why));
   PMEMFS_TRY(const std::uint64_t size, size_for(file.get(), path, options.size, why));
-  PMEMFS_CHECK(lock_region(file.get(), false, 0, path, why));
+  PMEMFS_CHECK(lock_for_new(file.get(), path, why));
   const Result<bool> used = holds_data(file.get(), size);
   if (!used) {
     return host_error(why, path, used.code());

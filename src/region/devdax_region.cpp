@@ -133,7 +133,7 @@ Handle create_on_device(const std::string& path, const CreateOptions& options, s
                                path));
   }
   PMEMFS_TRY(const std::uint64_t size, size_for(device, path, options.size, why));
-  PMEMFS_CHECK(lock_region(device.fd.get(), false, 0, path, why));
+  PMEMFS_CHECK(lock_for_new(device.fd.get(), path, why));
   const Result<bool> used = device_holds_data(device);
   if (!used) {
     return because(

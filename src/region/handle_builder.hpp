@@ -36,6 +36,10 @@ Status check_size(const std::string& path, std::uint64_t size, std::string& why)
 Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string& path,
                    std::string& why);
 
+// The same, exclusively, for one that is made anew: EBUSY also while virtual machines map what was
+// there.
+Status lock_for_new(int fd, const std::string& path, std::string& why);
+
 // What kind of thing `path` is, symbolic links followed; ENODEV for other devices than DAX devices,
 // those that are no memory at present, and other things no region can be in.
 Result<HostKind> region_kind(const std::string& path, std::string& why);

@@ -59,6 +59,7 @@ Status lock_file(int fd, LockMode mode, unsigned wait_seconds) {
     struct flock lock {};
     lock.l_type = mode == LockMode::kExclusive ? F_WRLCK : F_RDLCK;
     lock.l_whence = SEEK_SET;
+    lock.l_len = static_cast<off_t>(kExportLocks);
     if (::fcntl(fd, F_OFD_SETLK, &lock) == 0) {
       return {};
     }

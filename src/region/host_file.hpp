@@ -7,10 +7,10 @@
 // Work on the host file that holds a region's bytes. Thread-safe as far as the descriptor is.
 namespace pmemfs::region {
 
-// Exclusive or shared lock of the whole file, waited for up to `wait_seconds`; EBUSY when another
-// holds it. It belongs to the open file description (F_OFD_SETLK) and ends with it: it survives
-// fork and needs no unlock. flock(2) is not used here because descriptors given to virtual machines
-// hold that.
+// Exclusive or shared lock of the region, waited for up to `wait_seconds`; EBUSY when another holds
+// it. It belongs to the open file description (F_OFD_SETLK) and ends with it: it survives fork and
+// needs no unlock. It covers all offsets below kExportLocks, where those of exports.hpp begin.
+inline constexpr std::uint64_t kExportLocks = 1ULL << 62U;
 enum class LockMode : std::uint8_t { kExclusive, kShared };
 Status lock_file(int fd, LockMode mode, unsigned wait_seconds);
 

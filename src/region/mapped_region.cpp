@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "pmemfs/format.hpp"
+#include "region/exports.hpp"
 #include "region/host_file.hpp"
 #include "region/readable.hpp"
 
@@ -263,6 +264,26 @@ void MappedRegion::flush(ByteOff off, std::size_t n) {
 
 void MappedRegion::fence() {
   pmem_drain();
+}
+
+Result<int> MappedRegion::export_memory(std::uint64_t key, bool writable) {
+  if (writable && options_.read_only) {
+    return Error(EROFS);
+  }
+  PMEMFS_TRY(base::UniqueFd own, export_description(fd_, key, writable));
+  return own.release();
+}
+
+bool MappedRegion::exported(std::uint64_t key) const {
+  return export_lives(fd_, key);
+}
+
+bool MappedRegion::any_exported() const {
+  return export_lives(fd_, 0, kExportKeys);
+}
+
+std::uint64_t MappedRegion::mapping_alignment() const {
+  return options_.device_alignment != 0 ? options_.device_alignment : format::kBlockSize;
 }
 
 Status MappedRegion::grow(std::uint64_t new_size) {

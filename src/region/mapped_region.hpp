@@ -54,6 +54,12 @@ class MappedRegion final : public Region {
   [[nodiscard]] std::vector<ByteRange> met_lost() const override;
   [[nodiscard]] std::uint64_t readable(ByteOff off, std::uint64_t n) const override;
 
+  // By locks of the region file (exports.hpp).
+  Result<int> export_memory(std::uint64_t key, bool writable) override;
+  [[nodiscard]] bool exported(std::uint64_t key) const override;
+  [[nodiscard]] bool any_exported() const override;
+  [[nodiscard]] std::uint64_t mapping_alignment() const override;
+
   // EROFS when read-only, EOPNOTSUPP when not growable, EFBIG beyond the reserved addresses. When
   // the process dies in the middle the file may be longer than it was, by bytes that read as zeros.
   Status grow(std::uint64_t new_size) override;

@@ -10,6 +10,7 @@
 #include "pmemfs/format.hpp"
 #include "region/devdax.hpp"
 #include "region/devdax_region.hpp"
+#include "region/exports.hpp"
 #include "region/handle_builder.hpp"
 #include "region/host_file.hpp"
 #include "region/reason.hpp"
@@ -113,6 +114,18 @@ Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string
   if (!locked) {
     return because(why, locked.code(),
                    fmt::format("{}: cannot be locked: {}", path, std::strerror(locked.code())));
+  }
+  return {};
+}
+
+Status lock_for_new(int fd, const std::string& path, std::string& why) {
+  PMEMFS_CHECK(lock_region(fd, false, 0, path, why));
+  if (export_lives(fd, 0, kExportKeys)) {
+    return because(
+        why, EBUSY,
+        fmt::format("{}: a virtual machine still maps files of it; shut the machine down "
+                    "first",
+                    path));
   }
   return {};
 }

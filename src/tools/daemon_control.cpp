@@ -91,10 +91,11 @@ Json DaemonControl::state() const {
 
 Json DaemonControl::status() const {
   const auto space = region_.filesystem().space();
-  const fuse::SessionStatus session = session_.status();
+  const fuse::SessionStatus session = session_status();
   Json report = status_report(region_.facts(), region_.filesystem().status(),
                               space ? *space : FilesystemSpace{});
-  report["mounted"] = true;
+  report["mounted"] = session_ != nullptr;
+  report["served"] = true;
   report["clean"] = false;
   report["pid"] = ::getpid();
   report["mount_point"] = identity_.mount_point;
@@ -102,13 +103,18 @@ Json DaemonControl::status() const {
   report["passthrough"] = session.passthrough;
   report["threads"] = session.threads;
   report["registered_files"] = session.backing_files;
+  report["virtiofs"] = guests_.status();
   return report;
+}
+
+fuse::SessionStatus DaemonControl::session_status() const {
+  return session_ != nullptr ? session_->status() : fuse::SessionStatus{};
 }
 
 Json DaemonControl::counters() const {
   const std::lock_guard lock(baseline_mutex_);
   Json requests = Json::object();
-  for (const auto& [name, count] : session_.status().requests) {
+  for (const auto& [name, count] : session_status().requests) {
     const auto before = baseline_.find(name);
     const std::uint64_t since = count - (before == baseline_.end() ? 0 : before->second);
     if (since != 0) {
@@ -121,7 +127,7 @@ Json DaemonControl::counters() const {
 Json DaemonControl::reset_counters() {
   Json last = counters();
   const std::lock_guard lock(baseline_mutex_);
-  for (const auto& [name, count] : session_.status().requests) {
+  for (const auto& [name, count] : session_status().requests) {
     baseline_[name] = count;
   }
   return last;

@@ -9,6 +9,7 @@
 
 #include "fuse/session.hpp"
 #include "tools/control_server.hpp"
+#include "tools/guest_server.hpp"
 #include "tools/opened_region.hpp"
 
 namespace pmemfs::tools {
@@ -21,9 +22,10 @@ class DaemonControl {
     std::vector<std::string> options;  // our own mount options, as given
   };
 
-  // `region` and `session` outlive the call of stopping().
-  DaemonControl(OpenedRegion& region, const fuse::Session& session, Identity identity)
-      : region_(region), session_(session), identity_(std::move(identity)) {}
+  // All outlive the call of stopping(). `session`: null when nothing is mounted.
+  DaemonControl(OpenedRegion& region, const fuse::Session* session, const Guests& guests,
+                Identity identity)
+      : region_(region), session_(session), guests_(guests), identity_(std::move(identity)) {}
 
   // Listens. Without the socket the filesystem works all the same: failing is a warning.
   void start();
@@ -33,6 +35,7 @@ class DaemonControl {
  private:
   [[nodiscard]] control::Json state() const;
   [[nodiscard]] control::Json status() const;
+  [[nodiscard]] fuse::SessionStatus session_status() const;
   [[nodiscard]] control::Json counters() const;
   control::Json reset_counters();
   // Moves data, with progress; ends early when nobody listens any more or the mount comes down.
@@ -51,7 +54,8 @@ class DaemonControl {
   control::Command guarded(Body body);
 
   OpenedRegion& region_;
-  const fuse::Session& session_;
+  const fuse::Session* session_;
+  const Guests& guests_;
   Identity identity_;
   mutable std::shared_mutex gate_;   // shared by commands; exclusive to change stopping_
   bool stopping_ = false;            // under gate_

@@ -7,15 +7,19 @@ namespace pmemfs::tools {
 CommandLine daemon_command_line() {
   CommandLine line;
   line.program = "pmemfs";
-  line.synopsis = "[options] REGION MOUNTPOINT";
-  line.purpose = "Mounts the pmemfs filesystem of REGION on MOUNTPOINT and serves it.";
+  line.synopsis = "[options] REGION [MOUNTPOINT]";
+  line.purpose =
+      "Serves the pmemfs filesystem of REGION: mounted on MOUNTPOINT, to virtual machines, or "
+      "both.";
   line.options.add_options()("foreground,f", "stay in the foreground and log to stderr")(
       "debug,d", "as --foreground, with every request in the log")(
       "verbose,v", "say on stderr what a mount otherwise only logs")(
       "sloppy,s", "tolerate unknown mount options")("options,o", texts_value("LIST"),
-                                                    "mount options, separated by commas");
+                                                    "mount options, separated by commas")(
+      "virtiofs", texts_value("SOCKET,tag=NAME,…"),
+      "serve a virtual machine at this socket; may be repeated");
   line.positional = {{"region", 1}, {"mountpoint", 1}};
-  line.epilogue = describe_own_options();
+  line.epilogue = describe_own_options() + "\n" + describe_guest_options();
   return line;
 }
 
@@ -27,7 +31,10 @@ std::optional<DaemonOptions> parse_daemon_options(int argc, const char* const* a
   }
   DaemonOptions options;
   options.region = require_word(*vars, line, "region", "the region");
-  options.mount_point = require_word(*vars, line, "mountpoint", "the mount point");
+  options.guests = parse_guest_options(texts_of(*vars, "virtiofs"));
+  if (options.guests.empty() || vars->count("mountpoint") != 0) {
+    options.mount_point = require_word(*vars, line, "mountpoint", "the mount point");
+  }
   options.debug = vars->count("debug") != 0;
   options.foreground = options.debug || vars->count("foreground") != 0;
   options.verbose = vars->count("verbose") != 0;

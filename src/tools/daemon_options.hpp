@@ -2,19 +2,22 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tools/cli.hpp"
+#include "tools/guest_options.hpp"
 #include "tools/mount_options.hpp"
 
 namespace pmemfs::tools {
 
 struct DaemonOptions {
   std::string region;
-  std::string mount_point;
+  std::string mount_point;  // empty: guests alone are served
   bool foreground = false;
   bool debug = false;
   bool verbose = false;
   MountOptions mount;
+  std::vector<GuestOptions> guests;
 };
 
 CommandLine daemon_command_line();

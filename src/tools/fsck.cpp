@@ -141,8 +141,19 @@ check::Report check_with_undo(const FsckOptions& options, const region::RegionHa
   return report;
 }
 
+// Repair may free blocks, undoing it brings old ones back: nothing for memory that others store to.
+void require_no_exports(const FsckOptions& options, const region::RegionHandle& handle) {
+  if (handle.region().any_exported()) {
+    fail(kOperational,
+         "{}: a virtual machine still maps files of it; shut the machine down, or mount the region "
+         "as it is",
+         options.path);
+  }
+}
+
 int apply_undo(const FsckOptions& options) {
   const auto handle = open_region(options.path, false, 0);
+  require_no_exports(options, *handle);
   check::UndoFault fault = check::UndoFault::kNone;
   const Status done = check::apply_undo(handle->region(), options.undo_file, &fault);
   switch (fault) {
@@ -166,6 +177,9 @@ int apply_undo(const FsckOptions& options) {
 
 int check_region(const FsckOptions& options) {
   const auto handle = open_region(options.path, options.mode != Mode::kRepair, 0);
+  if (options.mode == Mode::kRepair) {
+    require_no_exports(options, *handle);
+  }
   const auto superblock = superblock_of(*handle);
   const bool unmounted = superblock && superblock->state.load() ==
                                            static_cast<std::uint32_t>(format::RegionState::kClean);

@@ -76,6 +76,22 @@ std::string share_free(std::uint64_t total, std::uint64_t free) {
                      total == 0 ? 0 : free / (total / kPercent + 1));
 }
 
+// One line for each virtual machine that is served.
+void show_guests(Lines& lines, const Json& r) {
+  for (const Json& guest : r.value("virtiofs", Json::array())) {
+    std::string text =
+        fmt::format("{} at {}: {}", printable(word(guest, "tag")), printable(word(guest, "socket")),
+                    flag(guest, "mounted")     ? "mounted"
+                    : flag(guest, "connected") ? "connected"
+                                               : "waiting for a machine");
+    if (number(guest, "window_bytes") != 0) {
+      text += fmt::format(", {} of {} mapped", show_size(number(guest, "window_mapped")),
+                          show_size(number(guest, "window_bytes")));
+    }
+    lines.add("Guest", std::move(text));
+  }
+}
+
 void show_identity(Lines& lines, const Json& r) {
   lines.add("Region", fmt::format("{} ({} on {})", word(r, "region"), word(r, "kind"),
                                   word(r, "host_filesystem")));
@@ -89,9 +105,13 @@ void show_identity(Lines& lines, const Json& r) {
       lines.add("Options",
                 fmt::format("{}", fmt::join(r["options"].get<std::vector<std::string>>(), ",")));
     }
+  } else if (flag(r, "served")) {
+    lines.add("Mounted on",
+              fmt::format("- (served to virtual machines by process {})", number(r, "pid")));
   } else {
     lines.add("Mounted on", fmt::format("- ({})", flag(r, "clean") ? "clean" : "not unmounted"));
   }
+  show_guests(lines, r);
 }
 
 void show_persistence(Lines& lines, const Json& r) {
@@ -111,7 +131,7 @@ void show_contents(Lines& lines, const Json& r) {
   lines.add("Data space", share_free(number(r, "data_bytes"), number(r, "data_bytes_free")));
   lines.add("Inodes", fmt::format("{} used", number(r, "inodes_used")));
   lines.add("Durable", show_size(number(r, "durable_bytes")));
-  if (flag(r, "mounted")) {
+  if (flag(r, "mounted") || flag(r, "served")) {
     lines.add("In memory",
               fmt::format("{} inodes, {} of directory indexes", number(r, "inodes_in_memory"),
                           show_size(number(r, "directory_index_bytes"))));

@@ -8,11 +8,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <memory>
+#include <semaphore>
 
 #include "base/log.hpp"
 #include "fuse/session.hpp"
 #include "tools/daemon_control.hpp"
 #include "tools/failure.hpp"
+#include "tools/guest_server.hpp"
 #include "tools/mount_point.hpp"
 #include "tools/mount_table.hpp"
 #include "tools/opened_region.hpp"
@@ -69,6 +71,7 @@ fuse::SessionOptions session_options(const DaemonOptions& options, const OpenedR
   session.threads = options.mount.threads;
   session.passthrough = options.mount.passthrough;
   session.region_is_stacked = region.handle().host().filesystem == "overlay";
+  session.shared = !options.guests.empty();
   session.spin = std::chrono::microseconds(options.mount.spin);
   session.idle_backing = std::chrono::seconds(options.mount.idle_backing);
   return session;
@@ -95,10 +98,9 @@ void say(const DaemonOptions& options, Starter& starter, const std::string& line
 }
 
 // Serves until the end; false when the device failed.
-bool run(const DaemonOptions& options, OpenedRegion& region, fuse::Session& session,
-         DaemonControl& control, Starter& starter) {
+bool serve_mount(const DaemonOptions& options, OpenedRegion& region, fuse::Session& session,
+                 Starter& starter) {
   const StopSignals signals([&session] { session.stop(); });
-  control.start();
   const Status served = session.run([&] {
     log::info("{} is mounted on {}", options.region, options.mount_point);
     if (!starter.ready()) {
@@ -106,35 +108,62 @@ bool run(const DaemonOptions& options, OpenedRegion& region, fuse::Session& sess
       session.stop();
     }
   });
-  control.stopping();
   if (!served) {
     log::error("serving {} ended: {}", region.handle().path(), error_text(served.code()));
   }
   return static_cast<bool>(served);
 }
 
-int mount_and_run(const DaemonOptions& options, Starter& starter) {
+// Until SIGTERM or SIGINT.
+void serve_guests_alone(Starter& starter) {
+  std::counting_semaphore<> asked(0);
+  const StopSignals signals([&asked] { asked.release(); });
+  if (starter.ready()) {
+    asked.acquire();
+  }
+}
+
+void prepare_place(const DaemonOptions& options, Starter& starter) {
   const MountPoint place = prepare_mount_point(options.mount_point);
   if (place.dead_mount_detached) {
     const std::string line = place.path + ": a dead mount, whose daemon is gone, was detached";
     log::warn("{}", line);
     starter.notice(line);
   }
+}
+
+int open_and_run(const DaemonOptions& options, Starter& starter) {
+  const bool mounting = !options.mount_point.empty();
+  if (mounting) {
+    prepare_place(options, starter);
+  }
   const std::unique_ptr<OpenedRegion> region = open_for(options);
   for (const std::string& warning : region->warnings()) {
     say(options, starter, warning);
   }
-  std::unique_ptr<fuse::Session> session = mount(options, *region);
+  Filesystem& filesystem = region->filesystem();
+  filesystem.set_passthrough(false);  // a mount knows better
+  Guests guests(filesystem, region->read_only(), options.guests, options.debug);
+  std::unique_ptr<fuse::Session> session = mounting ? mount(options, *region) : nullptr;
   // Ends last, so that those who wait for this process can ask until then.
-  DaemonControl control(*region, *session, {place.path, options.mount.own});
-  const bool served = run(options, *region, *session, control, starter);
-  const bool users_gone = session->users_gone();
+  DaemonControl control(*region, session.get(), guests, {options.mount_point, options.mount.own});
+  control.start();
+  guests.start();
+  bool served = true;
+  if (session) {
+    served = serve_mount(options, *region, *session, starter);
+  } else {
+    serve_guests_alone(starter);
+  }
+  control.stopping();
+  guests.stop();
+  const bool users_gone = !session || session->users_gone();
   session.reset();
-  const Status closed = region->filesystem().close(users_gone);
+  const Status closed = filesystem.close(users_gone);
   if (!closed) {
     log::error("closing {}: {}", options.region, error_text(closed.code()));
   }
-  log::info("{} is unmounted", options.region);
+  log::info("{} is {}", options.region, mounting ? "unmounted" : "served no more");
   return served && closed ? kExitOk : kExitFailure;
 }
 
@@ -144,7 +173,9 @@ DaemonOptions with_absolute_paths(DaemonOptions options) {
     fail(kExitFailure, "{0}: does not exist; make a region with mkfs.pmemfs {0}", options.region);
   }
   options.region = *region;
-  if (const auto place = canonical_path(options.mount_point)) {
+  const auto place =
+      options.mount_point.empty() ? std::nullopt : canonical_path(options.mount_point);
+  if (place) {
     options.mount_point = *place;
   }
   return options;
@@ -153,8 +184,10 @@ DaemonOptions with_absolute_paths(DaemonOptions options) {
 }  // namespace
 
 int serve(const DaemonOptions& options, Starter& starter) {
-  require_mount_privilege();
-  require_fuse_device();
+  if (!options.mount_point.empty()) {
+    require_mount_privilege();
+    require_fuse_device();
+  }
   const DaemonOptions absolute = with_absolute_paths(options);
   if (::chdir("/") != 0) {
     fail(kExitSystem, "/: {}", error_text(errno));
@@ -162,7 +195,7 @@ int serve(const DaemonOptions& options, Starter& starter) {
   ::umask(077);
   raise_descriptor_limit();
   block_stop_signals();
-  return mount_and_run(absolute, starter);
+  return open_and_run(absolute, starter);
 }
 
 }  // namespace pmemfs::tools

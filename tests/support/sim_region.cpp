@@ -259,12 +259,39 @@ std::unique_ptr<SimRegion> SimRegion::crash(Chooser& chooser) const {
     }
   }
   after->granularity_ = granularity_;
+  after->exports_ = exports_;
+  after->mapping_alignment_ = mapping_alignment_;
   for (const auto& [number, pending] : pending_) {
     const Line line = pick_line(pending, chooser);
     std::memcpy(after->mutable_data() + number * kCacheLineSize, line.data(), kCacheLineSize);
     after->mark_used(number * kCacheLineSize, kCacheLineSize);
   }
   return after;
+}
+
+Result<int> SimRegion::export_memory(std::uint64_t key, bool /*writable*/) {
+  const int fd = ::memfd_create("export", MFD_CLOEXEC);
+  if (fd < 0) {
+    return Error(errno);
+  }
+  const std::lock_guard lock(mutex_);
+  exports_.insert(key);
+  return fd;
+}
+
+bool SimRegion::exported(std::uint64_t key) const {
+  const std::lock_guard lock(mutex_);
+  return exports_.contains(key);
+}
+
+bool SimRegion::any_exported() const {
+  const std::lock_guard lock(mutex_);
+  return !exports_.empty();
+}
+
+void SimRegion::end_export(std::uint64_t key) {
+  const std::lock_guard lock(mutex_);
+  exports_.erase(key);
 }
 
 std::vector<std::byte> SimRegion::crash_image(Chooser& chooser) const {

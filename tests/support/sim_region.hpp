@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <vector>
 
 #include "pmemfs/region.hpp"
@@ -55,6 +56,13 @@ class SimRegion final : public Region {
   void fence() override;
   // ENOSPC beyond the limit, or what fail_grow() said.
   Status grow(std::uint64_t new_size) override;
+  // An empty memfd. Lives until end_export(), power failures included: a test's VMM decides.
+  Result<int> export_memory(std::uint64_t key, bool writable) override;
+  [[nodiscard]] bool exported(std::uint64_t key) const override;
+  [[nodiscard]] bool any_exported() const override;
+  void end_export(std::uint64_t key);
+  [[nodiscard]] std::uint64_t mapping_alignment() const override { return mapping_alignment_; }
+  void set_mapping_alignment(std::uint64_t bytes) { mapping_alignment_ = bytes; }
   // What is given up becomes inaccessible.
   Status shrink(std::uint64_t new_size) override;
 
@@ -124,6 +132,8 @@ class SimRegion final : public Region {
   std::atomic<int> grow_error_{0};
   std::atomic<bool> fail_every_grow_{false};
   Granularity granularity_ = Granularity::kCacheLine;
+  std::multiset<std::uint64_t> exports_;  // keys
+  std::uint64_t mapping_alignment_ = 4096;
   bool read_only_ = false;
   bool resized_ = false;  // not all of the memory is accessible, or was
 };

@@ -62,7 +62,7 @@ TEST_CASE("afterwork that adds afterwork is done once, however much waits") {
     if (item.kind == Afterwork::Kind::kHandle) {
       closed.push_back(item.ino.value);
       REQUIRE(closed.size() <= kHandles);
-      self->add({Afterwork::Kind::kRegistration, item.ino});
+      self->add({.kind = Afterwork::Kind::kRegistration, .ino = item.ino});
     } else {
       dropped.push_back(item.ino.value);
     }

@@ -29,7 +29,7 @@ Attributes sample() {
 
 TEST_CASE("attributes reach stat and statx unchanged") {
   const Attributes a = sample();
-  const struct stat st = to_stat(a);
+  const struct stat st = to_stat(a, {});
   CHECK(st.st_ino == 42);
   CHECK(st.st_size == off_t{1} << 40U);
   CHECK(st.st_blocks == 9);
@@ -50,24 +50,24 @@ TEST_CASE("device numbers keep the kernel's encoding") {
   Attributes a = sample();
   a.mode = S_IFCHR | 0600;
   a.rdev = static_cast<std::uint32_t>(makedev(0xabc, 0x12345));
-  CHECK(static_cast<std::uint32_t>(to_stat(a).st_rdev) == a.rdev);
+  CHECK(static_cast<std::uint32_t>(to_stat(a, {}).st_rdev) == a.rdev);
   CHECK(to_statx(a).stx_rdev_major == 0xabc);
   CHECK(to_statx(a).stx_rdev_minor == 0x12345);
 }
 
 TEST_CASE("an entry carries node id and generation, and is cached as long as it may") {
   Attributes a = sample();
-  fuse_entry_param entry = to_entry(a);
+  fuse_entry_param entry = to_entry(a, {});
   CHECK(entry.ino == 42);
   CHECK(entry.generation == 0x1'0000'0007ULL);
-  CHECK(entry.entry_timeout == kNameTimeout);
-  CHECK(entry.attr_timeout == kStableTimeout);
+  CHECK(entry.entry_timeout == View{}.names);
+  CHECK(entry.attr_timeout == View{}.stable);
   a.stable = false;
-  entry = to_entry(a);
-  CHECK(entry.entry_timeout == kNameTimeout);
+  entry = to_entry(a, {});
+  CHECK(entry.entry_timeout == View{}.names);
   CHECK(entry.attr_timeout <= 1.0);
-  CHECK(missing_entry().ino == 0);
-  CHECK(missing_entry().entry_timeout == kNameTimeout);
+  CHECK(missing_entry({}).ino == 0);
+  CHECK(missing_entry({}).entry_timeout == View{}.names);
 }
 
 TEST_CASE("a SETATTR changes what it names and nothing else") {

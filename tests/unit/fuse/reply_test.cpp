@@ -115,11 +115,11 @@ TEST_CASE("an answer of a request that met a media error is EIO, and counts as n
   const fuse_file_info info{};
   const std::vector<std::byte> bytes(100);
   const std::vector<Answer> successes{
-      [&](fuse_req_t r) { return reply::entry(r, attributes); },
-      [&](fuse_req_t r) { return reply::missing(r); },
-      [&](fuse_req_t r) { return reply::attributes(r, attributes); },
+      [&](fuse_req_t r) { return reply::entry(r, attributes, {}); },
+      [&](fuse_req_t r) { return reply::missing(r, {}); },
+      [&](fuse_req_t r) { return reply::attributes(r, attributes, {}); },
       [&](fuse_req_t r) { return reply::open(r, info); },
-      [&](fuse_req_t r) { return reply::create(r, attributes, info); },
+      [&](fuse_req_t r) { return reply::create(r, attributes, info, {}); },
       [&](fuse_req_t r) { return reply::bytes(r, bytes); },
       [&](fuse_req_t r) { return reply::sized(r, bytes, 0); },
       [&](fuse_req_t r) { return reply::sized(r, bytes, 200); },

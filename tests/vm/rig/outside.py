@@ -31,6 +31,12 @@ def one_line(text):
     return "; ".join(line.strip() for line in text.strip().splitlines())
 
 
+def is_mounted(place):
+    """Also when its daemon is gone, which os.path.ismount takes for no mount."""
+    with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
+        return any(line.split()[1] == str(place) for line in mounts)
+
+
 class Server:
     """A back end: a process that listens on `sockets`; ready when all are new and `also()`."""
 
@@ -82,8 +88,13 @@ class Outside:
         self.told = {}
         self.failed = False
 
+    @classmethod
+    def command(cls, words, cwd="/", path=None):
+        """Its output as one line."""
+        return one_line(cls.output(words, cwd, path))
+
     @staticmethod
-    def command(words, cwd="/", path=None):
+    def output(words, cwd="/", path=None):
         environment = {**os.environ, "PATH": path or os.environ.get("PATH", "")}
         program = words[0]
         try:
@@ -94,7 +105,7 @@ class Outside:
             raise Refused(f"{program}: {one_line(str(problem))}") from problem
         if done.returncode != 0:
             raise Refused(f"status {done.returncode}: {one_line(done.stderr or done.stdout)}")
-        return one_line(done.stdout)
+        return done.stdout
 
     def socket(self, device, guest):
         """Of the guest's device; the head's word begins with its tag."""
@@ -123,7 +134,7 @@ class Outside:
     def start(self):
         options = dict(self.options())
         mounted = [self.mount] if self.script.mountpoint else []
-        also = self.is_mounted if mounted else (lambda: True)
+        also = (lambda: is_mounted(self.mount)) if mounted else (lambda: True)
         self.daemon = Server([self.build / "pmemfs", "-f", self.region, *mounted, *options.values()], options, self.log, also)
 
     def start_others(self, guest):
@@ -142,14 +153,9 @@ class Outside:
         """Ends the daemon and unmounts; returns its exit status."""
         status = self.daemon.end(how) if self.daemon else 0
         self.daemon = None
-        while self.is_mounted():
+        while is_mounted(self.mount):
             self.command(["umount", "-l", self.mount])
         return status
-
-    def is_mounted(self):
-        """By the kernel's list: a mount point whose daemon was killed does not answer."""
-        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as mounts:
-            return any(line.split()[1] == str(self.mount) for line in mounts)
 
     def said(self):
         """By the back ends, whole."""
@@ -198,7 +204,7 @@ class Outside:
 
     def requests(self, guest, tag, kind=None):
         """How many this guest's device has sent to pmemfs so far; of one kind, or all."""
-        status = json.loads(self.command([self.build / "pmemfsctl", "status", "--json", self.mount]))
+        status = json.loads(self.output([self.build / "pmemfsctl", "status", "--json", self.mount]))
         path = str(self.folder / f"{tag}.{guest}.sock")
         counts = next((device["requests"] for device in status.get("virtiofs", []) if device["socket"] == path), None)
         if counts is None:

@@ -1,10 +1,11 @@
-#include "fuse/receiver.hpp"
+#include "base/spin_policy.hpp"
+
 #include "harness/catch.hpp"
 
 namespace {
 
 using namespace std::chrono_literals;
-using pmemfs::fuse::SpinPolicy;
+using pmemfs::base::SpinPolicy;
 
 // Requests in close order until the policy looks for them; how many it took.
 int warm_up(SpinPolicy& policy, int most = 10'000) {

@@ -1,0 +1,104 @@
+#include "core/exports.hpp"
+
+#include <algorithm>
+
+namespace pmemfs::core {
+
+void Exports::add(InodeNo ino, Range range, bool writable) {
+  const std::lock_guard lock(mutex_);
+  File& file = files_[ino];
+  file.ends[range.begin] = range.end;
+  file.mapped.insert(range.begin);
+  if (writable) {
+    file.writable.insert(range.begin);
+  }
+}
+
+void Exports::remove(InodeNo ino, Range range, bool writable) {
+  const std::lock_guard lock(mutex_);
+  const auto found = files_.find(ino);
+  if (found == files_.end()) {
+    return;
+  }
+  const auto take_one = [&](std::multiset<std::uint64_t>& from) {
+    if (const auto one = from.find(range.begin); one != from.end()) {
+      from.erase(one);
+    }
+  };
+  File& file = found->second;
+  take_one(file.mapped);
+  if (writable) {
+    take_one(file.writable);
+  }
+  if (!file.mapped.contains(range.begin)) {
+    file.ends.erase(range.begin);
+  }
+  if (file.mapped.empty()) {
+    files_.erase(found);
+    waiting_.insert(ino);
+  }
+}
+
+bool Exports::any(InodeNo ino) const {
+  const std::lock_guard lock(mutex_);
+  return files_.contains(ino);
+}
+
+std::vector<Range> Exports::writable(InodeNo ino) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Range> ranges;
+  if (const auto found = files_.find(ino); found != files_.end()) {
+    for (const std::uint64_t begin : found->second.writable) {
+      ranges.push_back({begin, found->second.ends.at(begin)});
+    }
+  }
+  return ranges;
+}
+
+std::uint64_t Exports::bytes() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (const auto& [ino, file] : files_) {
+    for (const auto& [begin, end] : file.ends) {
+      sum += end - begin;
+    }
+  }
+  return sum;
+}
+
+void Exports::begin_cut(InodeNo ino) {
+  const std::lock_guard lock(mutex_);
+  cut_.insert(ino);
+}
+
+void Exports::end_cut(InodeNo ino) {
+  const std::lock_guard lock(mutex_);
+  cut_.erase(cut_.find(ino));
+}
+
+bool Exports::is_cut(InodeNo ino) const {
+  const std::lock_guard lock(mutex_);
+  return cut_.contains(ino);
+}
+
+void Exports::wait(InodeNo ino) {
+  const std::lock_guard lock(mutex_);
+  waiting_.insert(ino);
+}
+
+void Exports::settled(InodeNo ino) {
+  const std::lock_guard lock(mutex_);
+  waiting_.erase(ino);
+}
+
+std::vector<InodeNo> Exports::waiting() const {
+  const std::lock_guard lock(mutex_);
+  return {waiting_.begin(), waiting_.end()};
+}
+
+bool Exports::empty() const {
+  const std::lock_guard lock(mutex_);
+  return files_.empty() && waiting_.empty();
+}
+
+}  // namespace pmemfs::core

@@ -1,0 +1,240 @@
+#include "core/windows.hpp"
+
+#include <linux/falloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <mutex>
+#include <shared_mutex>
+#include <utility>
+
+#include "core/backing_data.hpp"
+#include "core/data.hpp"
+#include "core/extent_data.hpp"
+#include "core/extent_edit.hpp"
+#include "core/extent_fill.hpp"
+#include "core/gate.hpp"
+
+namespace pmemfs::core {
+
+namespace {
+
+using extent_data::kBlock;
+using store::Mapping;
+
+// Closes the descriptor unless it is handed over.
+WindowMapping mapping_with(base::UniqueFd fd, std::vector<WindowPiece> pieces) {
+  return {fd.release(), std::move(pieces)};
+}
+
+// The holes that a store of the guest would have the host fill, when it may have no room.
+Status fill_holes(Context& c, int fd, Range range, std::uint64_t size) {
+  const std::uint64_t end = std::min(range.end, size);
+  return backing_data::with_space(c, [&] {
+    return c.backing->allocate(fd, FALLOC_FL_KEEP_SIZE, range.begin, end - range.begin);
+  });
+}
+
+Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, Range range,
+                                    bool writable) {
+  {
+    PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
+    PMEMFS_TRY(const HostStat host, c.backing->stat_fd(file.fd()));
+    if (range.begin >= host.size) {
+      return Error(ENXIO);
+    }
+    if (is_durable(inode)) {
+      PMEMFS_CHECK(backing_data::cover_tail(c, node, inode));
+    } else if (writable) {
+      PMEMFS_CHECK(fill_holes(c, file.fd(), range, host.size));
+    }
+  }
+  PMEMFS_TRY(const int fd, c.backing->open_to_export(backing_name(inode), writable));
+  if (writable) {
+    node.maybe_stored = true;
+  }
+  node.proven = false;
+  return mapping_with(base::UniqueFd(fd), {{range.begin, range.begin, range.end - range.begin}});
+}
+
+// Where the range lies. EOPNOTSUPP: a part of it is a hole, or not aligned as mappings must be;
+// EIO: a part of it is lost, which would end the virtual machine that touches it.
+Result<std::vector<WindowPiece>> pieces_of(const store::ExtentMap& map, const Region& region,
+                                           Range range) {
+  const std::uint64_t unit = region.mapping_alignment();
+  std::vector<WindowPiece> pieces;
+  for (std::uint64_t at = range.begin / kBlock; at < range.end / kBlock;) {
+    const Mapping m = extent_data::piece(map, at, range.end / kBlock);
+    const WindowPiece next{at * kBlock, format::byte_off(m.physical).value, m.count * kBlock};
+    if (!m.physical || m.unwritten || next.fd_off % unit != 0 || next.len % unit != 0) {
+      return Error(EOPNOTSUPP);
+    }
+    if (region.lost(ByteOff(next.fd_off), next.len)) {
+      return Error(EIO);
+    }
+    if (!pieces.empty() && pieces.back().fd_off + pieces.back().len == next.fd_off) {
+      pieces.back().len += next.len;
+    } else {
+      pieces.push_back(next);
+    }
+    at += m.count;
+  }
+  return pieces;
+}
+
+// Before anybody maps it: what a crash leaves says that the kernel must be asked.
+Status record_export(Context& c, InodeRecord& inode) {
+  if (has_flag(inode, format::kInodeExported) || c.read_only()) {
+    return {};
+  }
+  PMEMFS_CHECK(c.store->use_feature(format::kIncompatExports));
+  set_flag(inode, format::kInodeExported, true);
+  return commit_inode(c, inode);
+}
+
+Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Range range,
+                                  bool writable) {
+  if (range.begin >= inode.size.load()) {
+    return Error(ENXIO);
+  }
+  PMEMFS_CHECK(extent_data::load(c, node, inode));
+  Region& region = c.store->region();
+  auto pieces = pieces_of(*node.extents, region, range);
+  if (pieces.code() == EOPNOTSUPP && !c.read_only()) {
+    PMEMFS_CHECK(extent_data::fill(c, node, inode, range.begin, range.end));
+    PMEMFS_CHECK(extent_data::load(c, node, inode));
+    pieces = pieces_of(*node.extents, region, range);
+  }
+  PMEMFS_CHECK(pieces);
+  PMEMFS_CHECK(record_export(c, inode));
+  PMEMFS_TRY(const int fd, region.export_memory(inode.ino.load(), writable));
+  return mapping_with(base::UniqueFd(fd), std::move(pieces).value());
+}
+
+// Lock: exclusive.
+Status flush_range(Context& c, Node& node, Range range) {
+  Region& region = c.store->region();
+  for (std::uint64_t at = range.begin / kBlock; at < range.end / kBlock;) {
+    const Mapping m = extent_data::piece(*node.extents, at, range.end / kBlock);
+    if (m.physical) {
+      region.flush(format::byte_off(m.physical), m.count * kBlock);
+      if (region.lost(format::byte_off(m.physical), m.count * kBlock)) {
+        return Error(EIO);
+      }
+    }
+    at += m.count;
+  }
+  return {};
+}
+
+// Nobody tells of stores through mappings: what was mapped writable counts as written.
+Status stamp_written(Context& c, Node& node) {
+  const std::unique_lock lock(node.lock);
+  PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
+  const Timestamp t = now();
+  store::set_mtime(inode, t);
+  store::set_ctime(inode, t);
+  return commit_inode(c, inode);
+}
+
+// Lock: exclusive. True: nobody maps it.
+bool is_over(Context& c, Node& node, const InodeRecord& inode) {
+  if (!c.has_backing()) {
+    return !exported(c, inode);
+  }
+  return prove_unmapped(c, node, inode).ok();
+}
+
+void settle(Context& c, InodeNo ino) {
+  const NodeRef node = c.nodes.get(ino);
+  const std::unique_lock lock(node->lock);
+  auto inode = read_inode(c, *node);
+  if (inode.code() == ENOENT) {
+    c.exports.settled(ino);
+    return;
+  }
+  if (!inode || c.exports.any(ino) || !is_over(c, *node, *inode)) {
+    return;
+  }
+  c.exports.settled(ino);
+  if (!has_flag(*inode, format::kInodeExported) || c.read_only()) {
+    return;
+  }
+  set_flag(*inode, format::kInodeExported, false);
+  const bool beyond = !is_durable(*inode);
+  (void)(beyond ? extent_data::trim(c, *node, *inode) : commit_inode(c, *inode));
+  node->unlinked = inode->nlink.load() == 0;  // reaped as the pin goes
+}
+
+}  // namespace
+
+Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writable) {
+  if (writable && c.read_only()) {
+    return Error(EROFS);
+  }
+  if (range.begin % format::kFrameSize != 0 || range.end % format::kFrameSize != 0 ||
+      range.begin >= range.end || range.end > format::kMaxFileSize) {
+    return Error(EINVAL);
+  }
+  const NodeRef node = c.nodes.get(ino);
+  const std::unique_lock lock(node->lock);
+  PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));
+  if (!is_regular(inode)) {
+    return Error(EINVAL);
+  }
+  auto mapping = c.has_backing() ? map_host_file(c, *node, inode, range, writable)
+                                 : map_extents(c, *node, inode, range, writable);
+  if (mapping) {
+    c.exports.add(ino, range, writable);
+  }
+  return mapping;
+}
+
+Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino) {
+  if (!c.has_backing() || !c.exports.any(ino)) {
+    return;
+  }
+  {
+    const NodeRef node = c.nodes.get(ino);
+    const std::shared_lock lock(node->lock);
+    const auto inode = read_inode(c, *node);
+    if (!inode || !is_regular(*inode) || is_durable(*inode)) {
+      return;
+    }
+    if (const auto present = data_size(c, *node, *inode); !present || size >= *present) {
+      return;
+    }
+    c.exports.begin_cut(ino);
+    begun_ = true;
+  }
+  c.window_hooks.unmap_beyond(ino, size);
+}
+
+Cut::~Cut() {
+  if (begun_) {
+    c_.exports.end_cut(ino_);
+  }
+}
+
+Status sync_windows(Context& c, Node& node) {
+  const std::vector<Range> ranges = c.exports.writable(node.ino);
+  if (ranges.empty()) {
+    return {};
+  }
+  {
+    PMEMFS_TRY(const auto lock, lock_to_read(c, node));
+    for (const Range& range : ranges) {
+      PMEMFS_CHECK(flush_range(c, node, range));
+    }
+    c.store->region().fence();
+  }
+  return stamp_written(c, node);
+}
+
+void settle_exports(Context& c) {
+  for (const InodeNo ino : c.exports.waiting()) {
+    settle(c, ino);
+  }
+}
+
+}  // namespace pmemfs::core

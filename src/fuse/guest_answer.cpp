@@ -1,0 +1,167 @@
+#include "fuse/guest_answer.hpp"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "fuse/convert.hpp"
+#include "store/acl.hpp"
+
+namespace pmemfs::fuse {
+namespace {
+
+constexpr std::size_t kHead = 0;  // parts of an answer: its header
+constexpr std::size_t kBody = 1;
+
+std::span<std::byte> bytes_of(const iovec& part) {
+  return {static_cast<std::byte*>(part.iov_base), part.iov_len};
+}
+
+// libfuse promises no alignment.
+template <typename T>
+T load(std::span<const std::byte> bytes) {
+  T value{};
+  std::memcpy(&value, bytes.data(), sizeof(T));
+  return value;
+}
+
+template <typename T>
+void store_back(std::span<std::byte> bytes, const T& value) {
+  std::memcpy(bytes.data(), &value, sizeof(T));
+}
+
+}  // namespace
+
+// See to_stat for where the mark comes from.
+void GuestAnswer::translate(fuse_attr& attr) const {
+  const bool durable = (attr.blksize & 1U) != 0;
+  attr.blksize = kBlockSize;
+  attr.uid = options_.uids.to_guest(attr.uid);
+  attr.gid = options_.gids.to_guest(attr.gid);
+  if (durable && terms_.direct && S_ISREG(attr.mode)) {
+    attr.flags |= FUSE_ATTR_DAX;
+  }
+}
+
+int GuestAnswer::enter_entry(std::span<std::byte> entry) {
+  auto out = load<fuse_entry_out>(entry);
+  if (out.nodeid == 0) {
+    return 0;  // "no such name", or a name without attributes in a listing
+  }
+  translate(out.attr);
+  GuestNode node{out.nodeid};
+  if ((out.attr.flags & FUSE_ATTR_DAX) != 0) {
+    node.id |= GuestNode::kDirect;
+  }
+  if (!ledger_.add(node)) {
+    return ENFILE;
+  }
+  nodes_.push_back(node);
+  out.nodeid = node.id;
+  store_back(entry, out);
+  return 0;
+}
+
+int GuestAnswer::enter_handle(std::span<std::byte> open, InodeNo ino) {
+  auto out = load<fuse_open_out>(open);
+  const auto number = ledger_.add_handle(ino, out.fh);
+  if (!number) {
+    return number.code();
+  }
+  opened_ = ino;
+  handle_ = *number;
+  out.fh = *number;
+  store_back(open, out);
+  return 0;
+}
+
+int GuestAnswer::enter_created(std::span<std::byte> both) {
+  const InodeNo ino(load<fuse_entry_out>(both).nodeid);
+  const auto open = both.subspan(sizeof(fuse_entry_out));
+  // The handle first: it is the ledger's whatever becomes of the entry.
+  const int handle = enter_handle(open, ino);
+  const int entry = enter_entry(both);
+  return handle != 0 ? handle : entry;
+}
+
+// An entry that the guest may not remember loses its attributes, not its name.
+void GuestAnswer::enter_listing(std::span<std::byte> entries) {
+  while (entries.size() > FUSE_NAME_OFFSET_DIRENTPLUS) {
+    const auto direntry = load<fuse_dirent>(entries.subspan(offsetof(fuse_direntplus, dirent)));
+    if (enter_entry(entries) != 0) {
+      fuse_entry_out nothing{};
+      nothing.attr.ino = direntry.ino;
+      nothing.attr.mode = load<fuse_entry_out>(entries).attr.mode;
+      store_back(entries, nothing);
+    }
+    const std::size_t size = FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET_DIRENTPLUS + direntry.namelen);
+    entries = entries.subspan(std::min(size, entries.size()));
+  }
+}
+
+// In a copy: the value may be somebody's.
+void GuestAnswer::translate_acl(iovec& part) {
+  const auto value = bytes_of(part);
+  copy_.assign(value.begin(), value.end());
+  (void)fuse::translate_acl(copy_, options_.uids, options_.gids, Direction::kToGuest);
+  part.iov_base = copy_.data();
+}
+
+int GuestAnswer::pass(std::span<iovec> parts) {
+  const auto body = bytes_of(parts[kBody]);
+  switch (request_.opcode()) {
+    case FUSE_LOOKUP:
+    case FUSE_MKNOD:
+    case FUSE_MKDIR:
+    case FUSE_SYMLINK:
+    case FUSE_LINK:
+      return enter_entry(body);
+    case FUSE_CREATE:
+    case FUSE_TMPFILE:
+      return enter_created(body);
+    case FUSE_OPEN:
+      return enter_handle(body, GuestNode{request_.header().nodeid}.ino());
+    case FUSE_GETATTR:
+    case FUSE_SETATTR: {
+      auto out = load<fuse_attr_out>(body);
+      translate(out.attr);
+      store_back(body, out);
+      return 0;
+    }
+    case FUSE_READDIRPLUS:
+      enter_listing(body);
+      return 0;
+    case FUSE_GETXATTR:
+      if (request_.about_acl() && request_.argument<fuse_getxattr_in>().size != 0) {
+        translate_acl(parts[kBody]);
+      }
+      return 0;
+    default:
+      return 0;
+  }
+}
+
+int GuestAnswer::prepare(std::span<iovec> parts) {
+  if (parts.size() <= kBody || load<fuse_out_header>(bytes_of(parts[kHead])).error != 0) {
+    return 0;
+  }
+  const int code = pass(parts);
+  if (code != 0) {
+    take_back();
+  }
+  return code;
+}
+
+void GuestAnswer::take_back() {
+  if (opened_) {
+    ledger_.close_handle(opened_, handle_);
+    opened_ = {};
+  }
+  for (const GuestNode node : nodes_) {
+    ledger_.forget(node, 1);
+  }
+  nodes_.clear();
+}
+
+}  // namespace pmemfs::fuse

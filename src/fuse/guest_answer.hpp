@@ -1,0 +1,54 @@
+// What libfuse answers, made into what a guest is to see.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "fuse/guest_ledger.hpp"
+#include "fuse/guest_message.hpp"
+#include "fuse/guest_session.hpp"
+
+namespace pmemfs::fuse {
+
+// The answer to one request on its way out. Not thread-safe: its request's alone.
+class GuestAnswer {
+ public:
+  // What was agreed upon with the guest.
+  struct Terms {
+    bool direct = false;  // FUSE_ATTR_DAX means something
+  };
+
+  GuestAnswer(const GuestMessage& request, const GuestOptions& options, Terms terms,
+              GuestLedger& ledger)
+      : request_(request), options_(options), terms_(terms), ledger_(ledger) {}
+
+  // Translates it, marks what may be mapped directly, enters in the ledger what it carries. An
+  // errno: what was entered is given back, and the guest is to be told that instead.
+  [[nodiscard]] int prepare(std::span<iovec> parts);
+  // The guest did not take it: what was entered is given back.
+  void take_back();
+
+ private:
+  void translate(fuse_attr& attr) const;
+  int enter_entry(std::span<std::byte> entry);
+  int enter_handle(std::span<std::byte> open, InodeNo ino);
+  int enter_created(std::span<std::byte> both);
+  void enter_listing(std::span<std::byte> entries);
+  void translate_acl(iovec& part);
+  int pass(std::span<iovec> parts);
+
+  const GuestMessage& request_;
+  const GuestOptions& options_;
+  Terms terms_;
+  GuestLedger& ledger_;
+  std::vector<GuestNode> nodes_;  // entered, one reference each
+  InodeNo opened_;                // entered, with `handle_`
+  std::uint64_t handle_ = 0;
+  std::vector<std::byte> copy_;
+};
+
+}  // namespace pmemfs::fuse

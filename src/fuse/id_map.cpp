@@ -1,0 +1,68 @@
+#include "fuse/id_map.hpp"
+
+#include <cstring>
+
+#include "store/acl.hpp"
+
+namespace pmemfs::fuse {
+namespace {
+
+// One entry of the list, after a header of four bytes.
+struct WireEntry {
+  std::uint16_t tag;
+  std::uint16_t perm;
+  std::uint32_t id;
+};
+constexpr std::size_t kListHeader = 4;
+
+}  // namespace
+
+std::uint32_t IdMap::to_host(std::uint32_t guest) const {
+  if (squash) {
+    return *squash;
+  }
+  if (ranges.empty()) {
+    return guest;
+  }
+  for (const Range& range : ranges) {
+    if (guest >= range.guest && guest - range.guest < range.count) {
+      return range.host + (guest - range.guest);
+    }
+  }
+  return kNoId;
+}
+
+std::uint32_t IdMap::to_guest(std::uint32_t host) const {
+  if (squash || ranges.empty()) {
+    return host;
+  }
+  for (const Range& range : ranges) {
+    if (host >= range.host && host - range.host < range.count) {
+      return range.guest + (host - range.host);
+    }
+  }
+  return kOverflowId;
+}
+
+bool translate_acl(std::span<std::byte> list, const IdMap& users, const IdMap& groups,
+                   Direction direction) {
+  for (std::size_t at = kListHeader;
+       list.size() >= sizeof(WireEntry) && at <= list.size() - sizeof(WireEntry);
+       at += sizeof(WireEntry)) {
+    WireEntry entry{};
+    std::memcpy(&entry, list.data() + at, sizeof entry);
+    const bool user = entry.tag == static_cast<std::uint16_t>(store::AclTag::kUser);
+    if (!user && entry.tag != static_cast<std::uint16_t>(store::AclTag::kGroup)) {
+      continue;
+    }
+    const IdMap& map = user ? users : groups;
+    entry.id = direction == Direction::kToHost ? map.to_host(entry.id) : map.to_guest(entry.id);
+    if (entry.id == kNoId) {
+      return false;
+    }
+    std::memcpy(list.data() + at, &entry, sizeof entry);
+  }
+  return true;
+}
+
+}  // namespace pmemfs::fuse

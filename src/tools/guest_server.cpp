@@ -1,0 +1,163 @@
+#include "tools/guest_server.hpp"
+
+#include <cerrno>
+#include <cstring>
+
+#include <nlohmann/json.hpp>
+
+#include "base/log.hpp"
+#include "fuse/guest_session.hpp"
+#include "tools/failure.hpp"
+#include "virtiofs/device.hpp"
+#include "virtiofs/window.hpp"
+
+namespace pmemfs::tools {
+
+using control::Json;
+
+class GuestServer {
+ public:
+  GuestServer(Filesystem& fs, const GuestOptions& options, bool read_only, bool debug)
+      : options_(options),
+        window_(
+            fs, options.window, !read_only,
+            {[this](int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
+                    bool writable) { return device_->map(fd, fd_off, window_off, len, writable); },
+             [this](std::uint64_t window_off, std::uint64_t len) {
+               return device_->unmap(window_off, len);
+             }}) {
+    make_session(fs, read_only, debug);
+    make_device();
+  }
+
+  void start() {
+    if (const Status started = device_->start(); !started) {
+      fail(kExitSystem, "{}: cannot be served: {}", options_.socket, error_text(started.code()));
+    }
+    base::log::info("'{}' is served at {}", options_.tag, options_.socket);
+  }
+  void stop() { device_->stop(); }
+  void unmap_beyond(InodeNo ino, std::uint64_t size) { window_.unmap_beyond(ino, size); }
+
+  [[nodiscard]] Json status() const {
+    const fuse::GuestStatus guest = session_->status();
+    const virtiofs::DeviceStatus device = device_->status();
+    Json requests = Json::object();
+    for (const auto& [name, count] : guest.requests) {
+      requests[name] = count;
+    }
+    return {{"socket", options_.socket},
+            {"tag", options_.tag},
+            {"connected", device.connected},
+            {"mounted", guest.mounted},
+            {"direct", guest.direct},
+            {"window_bytes", options_.window},
+            {"window_mapped", window_.mapped()},
+            {"nodes", guest.nodes},
+            {"handles", guest.handles},
+            {"connections", device.connections},
+            {"malformed", device.malformed},
+            {"stopped_rings", device.broken},
+            {"requests", std::move(requests)}};
+  }
+
+ private:
+  void make_session(Filesystem& fs, bool read_only, bool debug) {
+    fuse::GuestOptions guest;
+    guest.cache = options_.cache;
+    guest.read_only = read_only;
+    guest.uids = options_.uids;
+    guest.gids = options_.gids;
+    guest.window = options_.window != 0;
+    guest.debug = debug;
+    guest.map = [this](const fuse::MappingRequest& request) {
+      return window_.map(request.ino, request.file_off, request.window_off, request.len);
+    };
+    guest.unmap = [this](std::uint64_t window_off, std::uint64_t len) {
+      return window_.unmap(window_off, len);
+    };
+    auto session = fuse::GuestSession::create(fs, std::move(guest));
+    if (!session) {
+      fail(kExitFailure, "option '--virtiofs': {}",
+           session.code() == ENOTSUP
+               ? "the libfuse of this build takes requests from /dev/fuse alone; build pmemfs with "
+                 "one that has custom I/O (scripts/setup makes it)"
+               : error_text(session.code()));
+    }
+    session_ = std::move(*session);
+  }
+
+  void make_device() {
+    virtiofs::DeviceOptions device;
+    device.socket = options_.socket;
+    device.tag = options_.tag;
+    device.window = options_.window;
+    device.queues = options_.queues;
+    device.threads = options_.threads;
+    virtiofs::DeviceHandler handler;
+    handler.serve = [this](std::span<std::byte> message, std::size_t room,
+                           const virtiofs::AnswerSink& sink) {
+      session_->serve(message, room, sink);
+    };
+    handler.may_take_long = fuse::GuestSession::may_take_long;
+    handler.connected = [this] {
+      base::log::info("'{}': a machine is there", options_.tag);
+    };
+    handler.gone = [this] {
+      session_->end();
+      window_.clear();
+      base::log::info("'{}': the machine is gone", options_.tag);
+    };
+    std::string why;
+    auto made = virtiofs::Device::create(device, std::move(handler), &why);
+    if (!made) {
+      fail(kExitFailure, "{}",
+           why.empty() ? options_.socket + ": " + error_text(made.code()) : why);
+    }
+    device_ = std::move(*made);
+  }
+
+  const GuestOptions options_;
+  virtiofs::Window window_;
+  std::unique_ptr<fuse::GuestSession> session_;
+  std::unique_ptr<virtiofs::Device> device_;  // goes first: it calls into the others
+};
+
+Guests::Guests(Filesystem& fs, bool read_only, const std::vector<GuestOptions>& options, bool debug)
+    : fs_(fs) {
+  for (const GuestOptions& one : options) {
+    servers_.push_back(std::make_unique<GuestServer>(fs, one, read_only || one.read_only, debug));
+  }
+  fs_.set_window_hooks({[this](InodeNo ino, std::uint64_t size) {
+    for (const auto& server : servers_) {
+      server->unmap_beyond(ino, size);
+    }
+  }});
+}
+
+Guests::~Guests() {
+  stop();
+  fs_.set_window_hooks({});
+}
+
+void Guests::start() {
+  for (const auto& server : servers_) {
+    server->start();
+  }
+}
+
+void Guests::stop() {
+  for (const auto& server : servers_) {
+    server->stop();
+  }
+}
+
+Json Guests::status() const {
+  Json all = Json::array();
+  for (const auto& server : servers_) {
+    all.push_back(server->status());
+  }
+  return all;
+}
+
+}  // namespace pmemfs::tools

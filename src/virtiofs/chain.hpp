@@ -1,0 +1,58 @@
+// One request in a ring: a chain of descriptors, first what the device reads, then what it writes.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "virtiofs/memory.hpp"
+#include "virtiofs/protocol.hpp"
+
+namespace pmemfs::virtiofs {
+
+// The longest message in either direction: 1 MiB of data and what comes before it. Bytes.
+constexpr std::size_t kMostMessage = (std::size_t{1} << 20U) + 8192;
+
+struct Chain {
+  std::uint16_t head = 0;  // what the guest knows it by
+  Spans readable;          // in order; not all of them when `readable_bytes` is more than a message
+  Spans writable;          // in order, kMostMessage bytes at most
+  std::uint64_t readable_bytes = 0;
+  std::size_t room = 0;                       // bytes in `writable`
+  std::shared_ptr<const GuestMemory> memory;  // keeps them mapped
+
+  void clear();
+  // Copies the readable bytes, of which there are no more than `into` has.
+  void gather(std::span<std::byte> into) const;
+  // Copies the pieces into the writable bytes, one after the other; `written` is their sum. False:
+  // they do not fit, and nothing is copied.
+  [[nodiscard]] bool scatter(std::span<const iovec> pieces, std::size_t& written) const;
+};
+
+// Reads the chain that begins at `head` of a table of `num` descriptors in the guest's memory, and
+// follows a table of its own when it says so and `indirect` is agreed on. Each descriptor is read
+// once. Null, or what is wrong with the chain. Thread-safe.
+class ChainReader {
+ public:
+  ChainReader(const std::byte* table, std::uint16_t num, bool indirect, const GuestMemory& memory)
+      : table_(table), num_(num), indirect_(indirect), memory_(memory) {}
+
+  const char* read(std::uint16_t head, Chain& chain);
+
+ private:
+  const char* add(const wire::Descriptor& descriptor, Chain& chain);
+  const char* read_indirect(const wire::Descriptor& table, Chain& chain);
+
+  const std::byte* table_;
+  std::uint16_t num_;
+  bool indirect_;
+  const GuestMemory& memory_;
+  unsigned seen_ = 0;  // descriptors; more than the ring has is a loop
+};
+
+}  // namespace pmemfs::virtiofs

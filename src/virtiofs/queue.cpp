@@ -1,0 +1,338 @@
+#include "virtiofs/queue.hpp"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <system_error>
+#include <utility>
+
+#include "base/log.hpp"
+#include "virtiofs/threads.hpp"
+
+namespace pmemfs::virtiofs {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Popped = Virtqueue::Popped;
+using namespace std::chrono_literals;
+
+// The header that every FUSE message begins with: bytes.
+constexpr std::size_t kLeastMessage = 40;
+
+// How often a ring without kicks is looked at.
+constexpr int kLookMillis = 1;
+
+base::SpinPolicy::Duration window(std::chrono::microseconds spin) {
+  return std::thread::hardware_concurrency() < 2 ? 0us : spin;
+}
+
+}  // namespace
+
+Queue::Queue(QueueOptions options, QueueOwner owner)
+    : options_(std::move(options)),
+      owner_(std::move(owner)),
+      useful_(std::clamp(std::thread::hardware_concurrency(), 1U, std::max(options_.threads, 1U))),
+      policy_(window(options_.spin)) {}
+
+Status Queue::start_threads() {
+  PMEMFS_TRY(poke_, Event::create());
+  const std::lock_guard lock(mutex_);
+  return add_worker();
+}
+
+void Queue::stop_threads() {
+  {
+    const std::lock_guard lock(mutex_);
+    leaving_ = true;
+    call_parked_.notify_all();
+    change();
+  }
+  for (Worker& worker : workers_) {
+    worker.thread.join();
+  }
+  workers_.clear();
+}
+
+Status Queue::add_worker() {
+  Worker& worker = workers_.emplace_back();
+  if (auto made = worker.buffer.create(); !made) {
+    workers_.pop_back();
+    return made;
+  }
+  ++called_;
+  auto started = start_thread(worker.thread, [this, &worker] { work(worker); });
+  if (!started) {
+    --called_;
+    workers_.pop_back();
+  }
+  return started;
+}
+
+void Queue::work(Worker& worker) {
+  {
+    const std::lock_guard lock(mutex_);
+    --called_;
+  }
+  while (take(worker)) {
+    serve(worker);
+  }
+}
+
+// The next request, and the end of the one before. False: the thread leaves.
+bool Queue::take(Worker& worker) {
+  std::unique_lock lock(mutex_);
+  done(worker);
+  while (!leaving_) {
+    if (error_due_) {
+      tell_error(lock);
+      continue;
+    }
+    const Popped popped = pop(worker);
+    if (popped == Popped::kBroken) {
+      continue;
+    }
+    if (popped == Popped::kNothing) {
+      if (waiting_) {
+        park(lock, worker);
+      } else {
+        wait(lock);
+      }
+      continue;
+    }
+    worker.serving = true;
+    ++serving_;
+    if (serving_ < useful_ && ring_.more()) {
+      call_helper();
+    }
+    const bool alone = !waiting_ && called_ == 0;
+    lock.unlock();
+    if (alone) {
+      owner_.watch();
+    }
+    return true;
+  }
+  return false;
+}
+
+void Queue::done(Worker& worker) {
+  if (!std::exchange(worker.serving, false)) {
+    return;
+  }
+  ++served_;
+  if (--serving_ == 0) {
+    idle_.notify_all();
+  }
+}
+
+bool Queue::runs() const {
+  return started_ && enabled_ && !broken_ && ring_.attached();
+}
+
+bool Queue::running() const {
+  const std::lock_guard lock(mutex_);
+  return runs();
+}
+
+Popped Queue::pop(Worker& worker) {
+  if (!runs()) {
+    return Popped::kNothing;
+  }
+  const Popped popped = ring_.pop(worker.chain);
+  if (memory_->faulted()) {
+    broken("a part of the guest's memory is gone");
+    owner_.memory_lost();
+    return Popped::kBroken;
+  }
+  if (popped == Popped::kBroken) {
+    broken(ring_.wrong());
+  }
+  return popped;
+}
+
+// Until there may be a request, or something has changed.
+void Queue::wait(std::unique_lock<std::mutex>& lock) {
+  waiting_ = true;
+  if (!spin(lock)) {
+    sleep(lock);
+  }
+  waiting_ = false;
+}
+
+// True: look at the ring again.
+bool Queue::spin(std::unique_lock<std::mutex>& lock) {
+  if (!runs() || !policy_.hot()) {
+    return false;
+  }
+  ring_.no_kicks();
+  const Virtqueue::Peek peek = ring_.peek();
+  const std::uint64_t changes = changes_.load();
+  lock.unlock();
+  Clock::time_point last = Clock::now();
+  const Clock::time_point end = last + policy_.window();
+  bool found = false;
+  for (;;) {
+    found = peek.more();
+    if (found || changes_.load(std::memory_order_relaxed) != changes) {
+      break;
+    }
+    const Clock::time_point time = Clock::now();
+    if (time >= end || (time - last).count() > base::SpinPolicy::kDisturbed) {
+      break;
+    }
+    last = time;
+    base::relax();
+  }
+  if (found) {
+    policy_.caught();
+  } else {
+    policy_.missed();
+  }
+  lock.lock();
+  return found;
+}
+
+void Queue::sleep(std::unique_lock<std::mutex>& lock) {
+  const bool looks = runs();
+  if (looks && ring_.want_kick()) {
+    ring_.no_kicks();
+    return;
+  }
+  const std::shared_ptr<const Event> kick = looks ? kick_ : nullptr;
+  lock.unlock();
+  const Clock::time_point start = Clock::now();
+  std::array<pollfd, 2> events{{{poke_.fd(), POLLIN, 0}, {kick ? kick->fd() : -1, POLLIN, 0}}};
+  const int n = ::poll(events.data(), events.size(), looks && !kick ? kLookMillis : -1);
+  if (n > 0 && events[0].revents != 0) {
+    poke_.clear();
+  }
+  if (n > 0 && events[1].revents != 0) {
+    kick->clear();
+  }
+  lock.lock();
+  if (runs()) {
+    ring_.no_kicks();
+    if (ring_.more()) {
+      policy_.slept(Clock::now() - start);
+    }
+  }
+}
+
+// Another thread waits; this one rests until it is called.
+void Queue::park(std::unique_lock<std::mutex>& lock, Worker& worker) {
+  lock.unlock();
+  worker.chain.clear();
+  worker.buffer.trim();
+  lock.lock();
+  if (!waiting_) {
+    return;
+  }
+  ++parked_;
+  call_parked_.wait(lock, [this] { return called_ > 0 || leaving_; });
+  --parked_;
+  if (!leaving_) {
+    --called_;
+  }
+}
+
+// One more thread looks at the ring, if there is one.
+void Queue::call_helper() {
+  if (waiting_ || called_ > 0 || leaving_) {
+    return;
+  }
+  if (parked_ > 0) {
+    ++called_;
+    owner_.counters.wakes.fetch_add(1, std::memory_order_relaxed);
+    call_parked_.notify_one();
+    return;
+  }
+  if (workers_.size() >= options_.threads) {
+    return;
+  }
+  if (auto added = add_worker(); !added) {
+    base::log::warn_once("virtiofs-threads", "{}: cannot start another thread: {}", options_.name,
+                         std::generic_category().message(added.code()));
+  }
+}
+
+void Queue::serve(Worker& worker) {
+  Chain& chain = worker.chain;
+  if (chain.readable_bytes < kLeastMessage || chain.readable_bytes > kMostMessage) {
+    owner_.counters.malformed.fetch_add(1, std::memory_order_relaxed);
+    answer(worker, 0);
+    return;
+  }
+  const std::span<std::byte> message = worker.buffer.first(chain.readable_bytes);
+  chain.gather(message);
+  if (chain.memory->faulted()) {
+    owner_.memory_lost();
+    answer(worker, 0);
+    return;
+  }
+  if (owner_.handler.may_take_long && owner_.handler.may_take_long(message)) {
+    const std::lock_guard lock(mutex_);
+    call_helper();
+  }
+  struct Answer {
+    const Chain& chain;
+    std::size_t written = 0;
+    bool given = false;
+  } given{chain};
+  const AnswerSink sink = [&given](std::span<const iovec> pieces) {
+    if (given.given || !given.chain.scatter(pieces, given.written)) {
+      return false;
+    }
+    return given.given = true;
+  };
+  owner_.handler.serve(message, chain.room, sink);
+  owner_.counters.requests.fetch_add(1, std::memory_order_relaxed);
+  if (chain.memory->faulted()) {
+    owner_.memory_lost();
+  }
+  answer(worker, static_cast<std::uint32_t>(given.written));
+}
+
+void Queue::answer(Worker& worker, std::uint32_t written) {
+  std::shared_ptr<const Event> call;
+  {
+    const std::lock_guard lock(mutex_);
+    if (ring_.attached() && ring_.push(worker.chain.head, written)) {
+      call = call_;
+    }
+  }
+  worker.chain.clear();  // keeps no memory of a guest that may be gone
+  if (call) {
+    owner_.counters.calls.fetch_add(1, std::memory_order_relaxed);
+    signal(*call);
+  }
+}
+
+void Queue::signal(const Event& event) {
+  signalling_.fetch_add(1);
+  event.signal();
+  signalling_.fetch_sub(1);
+}
+
+void Queue::tell_error(std::unique_lock<std::mutex>& lock) {
+  error_due_ = false;
+  if (const std::shared_ptr<const Event> error = error_; error) {
+    ++serving_;  // stop() waits for it
+    lock.unlock();
+    signal(*error);
+    lock.lock();
+    if (--serving_ == 0) {
+      idle_.notify_all();
+    }
+  }
+}
+
+bool Queue::look_after() {
+  const std::lock_guard lock(mutex_);
+  const bool progress = served_ != std::exchange(served_at_tick_, served_);
+  if (serving_ > 0 && !progress) {
+    call_helper();
+  }
+  return progress || (serving_ > 0 && !waiting_);
+}
+
+}  // namespace pmemfs::virtiofs

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <cerrno>
+#include <csignal>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "pmemfs/result.hpp"
+
+namespace pmemfs::virtiofs {
+
+// Signals of the process are for other threads; faults are the thread's own.
+inline void block_signals() {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
+    sigdelset(&set, fault);
+  }
+  ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
+}
+
+// Starts `run` in a thread that takes no signals. EAGAIN: there are too many threads.
+template <typename Run>
+Status start_thread(std::thread& thread, Run run) {
+  try {
+    thread = std::thread([run = std::move(run)] {
+      block_signals();
+      run();
+    });
+  } catch (const std::system_error& error) {
+    return Error(error.code().value() > 0 ? error.code().value() : EAGAIN);
+  }
+  return {};
+}
+
+}  // namespace pmemfs::virtiofs

@@ -1,0 +1,82 @@
+// The books of one virtual machine's window: which part of which file lies where in it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "pmemfs/filesystem.hpp"
+#include "pmemfs/result.hpp"
+
+namespace pmemfs::virtiofs {
+
+// The guest names places of 2 MiB; each is mapped at once, in as many pieces as the file has there,
+// and taken back at once. A file that this guest may write is mapped writable from the first time
+// on: a VMM maps nothing over what is mapped, and a guest that comes to write asks for the same
+// place again.
+//
+// Thread-safe; one request to the VMM is under way at a time.
+class Window {
+ public:
+  static constexpr std::uint64_t kPlace = 2ULL << 20U;  // bytes
+
+  // How the VMM is asked: Device::map and Device::unmap.
+  struct Vmm {
+    std::function<Status(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
+                         bool writable)>
+        map;
+    std::function<Status(std::uint64_t window_off, std::uint64_t len)> unmap;
+  };
+
+  // `fs` outlives it. `bytes`: its size. `writable`: the guest may write what it maps.
+  Window(Filesystem& fs, std::uint64_t bytes, bool writable, Vmm vmm)
+      : fs_(fs), bytes_(bytes), writable_(writable), vmm_(std::move(vmm)) {}
+
+  // All of these are in bytes, multiples of kPlace.
+
+  // What the guest had there goes. When a part fails nothing of that place is mapped. EINVAL:
+  // beyond the window; EAGAIN: ask again; Filesystem::map_window's errors; EIO: the VMM refuses.
+  Status map(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off, std::uint64_t len);
+  // What is not mapped stays so. EINVAL: beyond the window.
+  Status unmap(std::uint64_t window_off, std::uint64_t len);
+  // What lies at `size` bytes of the file or beyond.
+  void unmap_beyond(InodeNo ino, std::uint64_t size);
+  // The VMM is gone, or has emptied the window.
+  void clear();
+
+  [[nodiscard]] std::uint64_t mapped() const;  // bytes
+
+ private:
+  struct Piece {
+    std::uint64_t window_off = 0;
+    std::uint64_t len = 0;
+  };
+  // ino 0: nothing is mapped for the guest; the pieces are what the VMM may have mapped all the
+  // same.
+  struct Place {
+    InodeNo ino;
+    std::uint64_t file_off = 0;
+    std::vector<Piece> pieces;
+  };
+
+  [[nodiscard]] bool holds(std::uint64_t window_off, std::uint64_t len) const;
+  // With the mutex:
+  Status map_place(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off);
+  Status map_pieces(const WindowMapping& mapping, Place& place, std::uint64_t window_off);
+  Status map_piece(int fd, const WindowPiece& piece, const Piece& there, std::uint64_t window_off);
+  Status empty(std::uint64_t window_off);
+  bool take_back(std::vector<Piece>& pieces);
+
+  Filesystem& fs_;
+  const std::uint64_t bytes_;
+  const bool writable_;
+  const Vmm vmm_;
+
+  mutable std::mutex mutex_;
+  std::map<std::uint64_t, Place> places_;  // by offset in the window
+};
+
+}  // namespace pmemfs::virtiofs

@@ -1,0 +1,147 @@
+// What the guest sees in the window, by the channel to its VMM.
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "rig.hpp"
+
+namespace pmemfs::virtiofs {
+namespace {
+
+constexpr std::uint64_t kUnit = 2U << 20U;
+
+struct WindowRig : Rig {
+  explicit WindowRig(DeviceOptions options = defaults()) : Rig(std::move(options)) {
+    connect();
+    frontend().open_channel(8U << 20U);
+    ring = &start(1);
+    REQUIRE(::ftruncate(file.get(), 4 * kUnit) == 0);
+    const std::string text = "in the file";
+    REQUIRE(::pwrite(file.get(), text.data(), text.size(), kUnit) > 0);
+  }
+  [[nodiscard]] std::string seen(std::uint64_t off) {
+    return {reinterpret_cast<const char*>(frontend().window() + off), 11};
+  }
+  Status map(std::uint64_t off = 0, bool writable = true) {
+    return device().map(file.get(), kUnit, off, kUnit, writable);
+  }
+
+  base::UniqueFd file{::memfd_create("file", MFD_CLOEXEC)};
+  DriverRing* ring = nullptr;
+};
+
+TEST_CASE("what is mapped is what the guest sees") {
+  WindowRig rig;
+  REQUIRE(rig.map(2 * kUnit).ok());
+  CHECK(rig.seen(2 * kUnit) == "in the file");
+  rig.frontend().window()[2 * kUnit] = std::byte{'I'};
+  char first = 0;
+  REQUIRE(::pread(rig.file.get(), &first, 1, kUnit) == 1);
+  CHECK(first == 'I');
+  REQUIRE(rig.device().unmap(2 * kUnit, kUnit).ok());
+  REQUIRE(rig.map(0, false).ok());
+  CHECK(rig.seen(0) == "In the file");
+}
+
+TEST_CASE("what the VMM refuses is EIO") {
+  WindowRig rig;
+  REQUIRE(rig.map().ok());
+  CHECK(rig.map().code() == EIO);  // over what is there
+  CHECK(rig.device().unmap(0, kUnit / 2).code() == EIO);
+  REQUIRE(rig.device().unmap(0, kUnit).ok());
+  CHECK(rig.device().unmap(0, kUnit).code() == EIO);
+  rig.frontend().set_window_mode(WindowMode::kRefuse);
+  CHECK(rig.map().code() == EIO);
+  rig.frontend().set_window_mode(WindowMode::kAnswer);
+  CHECK(rig.map().ok());
+}
+
+TEST_CASE("nothing outside of the window is asked for") {
+  WindowRig rig;
+  Device& device = rig.device();
+  const int fd = rig.file.get();
+  CHECK(device.map(fd, 0, 8U << 20U, 4096, true).code() == EINVAL);
+  CHECK(device.map(fd, 0, 7U << 20U, kUnit, true).code() == EINVAL);
+  CHECK(device.map(fd, 0, 0, 0, true).code() == EINVAL);
+  CHECK(device.map(fd, 0, 1, 4096, true).code() == EINVAL);
+  CHECK(device.map(fd, 100, 0, 4096, true).code() == EINVAL);
+  CHECK(device.map(fd, 0, 0, ~std::uint64_t{4095}, true).code() == EINVAL);
+  CHECK(device.map(-1, 0, 0, 4096, true).code() == EINVAL);
+  CHECK(device.unmap(4096, ~std::uint64_t{4095}).code() == EINVAL);
+  CHECK(rig.frontend().window_requests() == 0);
+}
+
+TEST_CASE("without a VMM, a channel or a ring nothing can be mapped") {
+  Rig rig;
+  base::UniqueFd file(::memfd_create("file", MFD_CLOEXEC));
+  const auto map = [&] {
+    return rig.device().map(file.get(), 0, 0, 4096, true).code();
+  };
+  CHECK(map() == ENOTCONN);
+  VirtiofsFrontend& vmm = rig.connect();
+  rig.start(1);
+  CHECK(map() == ENOTCONN);
+  vmm.open_channel(8U << 20U);
+  CHECK(map() == 0);
+  vmm.stop_ring(1);
+  CHECK(map() == ENOTCONN);
+  rig.disconnect();
+  CHECK(map() == ENOTCONN);
+}
+
+TEST_CASE("a ring that stops ends what waits for the VMM, and nothing is mixed up later") {
+  WindowRig rig;
+  VirtiofsFrontend& vmm = rig.frontend();
+  vmm.set_window_mode(WindowMode::kHold);
+  int code = 0;
+  std::thread mapping([&] { code = rig.map().code(); });
+  REQUIRE(eventually([&] { return vmm.window_requests() == 1; }));
+  vmm.stop_ring(1);  // the VMM waits here and answers nothing there
+  mapping.join();
+  CHECK(code == EAGAIN);
+  vmm.set_window_mode(WindowMode::kAnswer);  // the answer that nobody waits for
+  vmm.start_ring(1, *rig.ring);
+  // It was done after all; the next answer is not taken for this one's.
+  CHECK(rig.map().code() == EIO);
+  CHECK(rig.device().unmap(0, kUnit).ok());
+  CHECK(rig.map().ok());
+}
+
+TEST_CASE("a VMM that does not answer is given up") {
+  DeviceOptions options = Rig::defaults();
+  options.patience = std::chrono::milliseconds(50);
+  WindowRig rig(options);
+  rig.frontend().set_window_mode(WindowMode::kHold);
+  CHECK(rig.map().code() == ETIMEDOUT);
+  CHECK(rig.frontend().hung_up());
+  CHECK(rig.log().find("does not answer") != std::string::npos);
+}
+
+TEST_CASE("a VMM that answers nonsense is given up") {
+  WindowRig rig;
+  rig.frontend().set_window_mode(WindowMode::kNonsense);
+  CHECK(rig.map().code() == EPROTO);
+  CHECK(rig.frontend().hung_up());
+}
+
+TEST_CASE("a VMM that goes ends what waits for it") {
+  WindowRig rig;
+  rig.frontend().set_window_mode(WindowMode::kHold);
+  int code = 0;
+  std::thread mapping([&] { code = rig.map().code(); });
+  REQUIRE(eventually([&] { return rig.frontend().window_requests() == 1; }));
+  rig.frontend().close();
+  mapping.join();
+  CHECK(code == EAGAIN);
+}
+
+TEST_CASE("after a reset the window is used again") {
+  WindowRig rig;
+  REQUIRE(rig.map().ok());
+  REQUIRE(rig.frontend().acknowledged_bytes(Request::kResetDevice, {}) == 0);
+  CHECK(rig.map(kUnit).code() == ENOTCONN);
+  rig.frontend().start_ring(1, *rig.ring);
+  CHECK(rig.map(kUnit).ok());
+}
+
+}  // namespace
+}  // namespace pmemfs::virtiofs
