@@ -151,6 +151,7 @@ struct GuestSession::Impl {
   void serve(Worker& worker, GuestMessage& message, std::size_t room, Reply& reply);
   void begin(Worker& worker, GuestMessage& message, Reply& reply);
   void finish();
+  void finish_mount();
   std::optional<int> dispatch(Worker& worker, GuestMessage& message, Reply& reply);
   int hold(GuestMessage& message, Nodes& nodes);
   void forget(const GuestMessage& message);
@@ -195,7 +196,7 @@ void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_
   } else if (message.opcode() == FUSE_INIT) {
     begin(worker, message, reply);
   } else if (message.opcode() == FUSE_DESTROY) {
-    finish();
+    finish_mount();
     (void)reply.error(0);
   } else if (const auto status = dispatch(worker, message, reply)) {
     (void)reply.error(*status);
@@ -204,7 +205,7 @@ void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_
 
 // A guest that boots anew may not have said that it goes.
 void GuestSession::Impl::begin(Worker& worker, GuestMessage& message, Reply& reply) {
-  finish();
+  finish_mount();
   auto created = GuestChannel::create(edge, options.debug);
   if (!created) {
     (void)reply.error(created.code());
@@ -221,6 +222,14 @@ void GuestSession::Impl::finish() {
   ledger.clear();
   channel.reset();
   edge.granted = {};
+}
+
+// Not when the machine is gone: its window went with it.
+void GuestSession::Impl::finish_mount() {
+  finish();
+  if (options.unmap_all) {
+    options.unmap_all();
+  }
 }
 
 void GuestSession::Impl::forget(const GuestMessage& message) {

@@ -46,6 +46,8 @@ struct GuestOptions {
   std::function<Status(const MappingRequest&)> map{};
   // REMOVEMAPPING, one range, aligned and not empty.
   std::function<Status(std::uint64_t window_off, std::uint64_t len)> unmap{};
+  // The guest has unmounted, or mounts anew without having said so: it maps nothing any more.
+  std::function<void()> unmap_all{};
 };
 
 struct GuestStatus {

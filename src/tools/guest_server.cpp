@@ -76,6 +76,9 @@ class GuestServer {
     guest.unmap = [this](std::uint64_t window_off, std::uint64_t len) {
       return window_.unmap(window_off, len);
     };
+    guest.unmap_all = [this] {
+      (void)window_.unmap(0, options_.window);
+    };
     auto session = fuse::GuestSession::create(fs, std::move(guest));
     if (!session) {
       fail(kExitFailure, "option '--virtiofs': {}",
