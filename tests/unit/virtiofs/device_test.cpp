@@ -28,6 +28,23 @@ TEST_CASE("a VMM learns what the device is") {
   CHECK(regions.sizes[1] == 0);
 }
 
+TEST_CASE("a VMM does not tell of all that it maps in a large window") {
+  DeviceOptions options = Rig::defaults();
+  options.window = 256U << 20U;
+  {
+    Rig rig(options);
+    VirtiofsFrontend vmm(rig.socket());
+    CHECK((vmm.ask(Request::kGetProtocolFeatures) & wire::kMemSlots) != 0);
+  }
+  options.window = 512U << 20U;
+  Rig rig(options);
+  VirtiofsFrontend vmm(rig.socket());
+  CHECK((vmm.ask(Request::kGetProtocolFeatures) & wire::kMemSlots) == 0);
+  vmm.handshake();
+  vmm.send(Request::kGetMaxMemSlots);
+  CHECK(vmm.hung_up());
+}
+
 TEST_CASE("a device without a window has no shared memory") {
   DeviceOptions options = Rig::defaults();
   options.window = 0;
