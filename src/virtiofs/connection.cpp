@@ -17,11 +17,6 @@ constexpr std::uint64_t kFeatures =
 constexpr std::uint64_t kProtocolFeatures = wire::kMultiQueue | wire::kReplyAck |
                                             wire::kBackendReq | wire::kConfig |
                                             wire::kBackendSendFd | wire::kCanResetDevice;
-// QEMU counts each mapping in the windows of a machine among the regions of memory, tells every
-// back end of all, and ends by an assertion beyond 512 where the back end takes them one by one.
-// Elsewhere it says beyond 8 that it cannot tell, and goes on: nothing that we need to know.
-constexpr std::uint64_t kFewMappings = 256ULL
-                                       << 20U;  // bytes of window; three such devices are safe
 constexpr std::uint32_t kConfigHead = sizeof(wire::ConfigAccess);
 
 }  // namespace
@@ -32,7 +27,7 @@ Connection::Connection(ConnectionParts parts) : parts_(std::move(parts)) {
 
 std::uint64_t Connection::offered() const {
   return kProtocolFeatures | (parts_.window > 0 ? wire::kShmem : 0) |
-         (parts_.window <= kFewMappings ? wire::kMemSlots : 0);
+         (parts_.memory_slots ? wire::kMemSlots : 0);
 }
 
 const Connection::Rule* Connection::rule_of(std::uint32_t request) {
