@@ -2,11 +2,11 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
 #include "fuse/convert.hpp"
-#include "store/acl.hpp"
 
 namespace pmemfs::fuse {
 namespace {

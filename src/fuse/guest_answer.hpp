@@ -4,7 +4,6 @@
 #include <sys/uio.h>
 
 #include <cstddef>
-#include <functional>
 #include <span>
 #include <vector>
 

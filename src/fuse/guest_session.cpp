@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <mutex>
 #include <numeric>
 #include <optional>
@@ -38,12 +39,12 @@ struct Worker {
 };
 
 Result<Worker*> this_worker() {
-  thread_local std::unique_ptr<Worker> worker;
+  thread_local std::optional<Worker> worker;
   if (!worker) {
     PMEMFS_TRY(Buffers buffers, Buffers::create());
-    worker = std::make_unique<Worker>(std::move(buffers));
+    worker.emplace(std::move(buffers));
   }
-  return worker.get();
+  return &*worker;
 }
 
 // A request of libfuse's under way on this thread.

@@ -12,7 +12,8 @@ namespace pmemfs::fuse {
 namespace {
 
 // What libfuse has to say goes to our log: one line without its end.
-void log_libfuse(fuse_log_level level, const char* format, va_list arguments) {
+[[gnu::format(printf, 2, 0)]] void log_libfuse(fuse_log_level level, const char* format,
+                                               va_list arguments) {
   std::array<char, 1024> text{};
   const int length = std::vsnprintf(text.data(), text.size(), format, arguments);
   std::string_view line(text.data(),

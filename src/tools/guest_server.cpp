@@ -1,5 +1,6 @@
 #include "tools/guest_server.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -7,6 +8,7 @@
 
 #include "base/log.hpp"
 #include "fuse/guest_session.hpp"
+#include "fuse/window_files.hpp"
 #include "tools/failure.hpp"
 #include "virtiofs/device.hpp"
 #include "virtiofs/window.hpp"
@@ -17,15 +19,17 @@ using control::Json;
 
 class GuestServer {
  public:
-  GuestServer(Filesystem& fs, const GuestOptions& options, bool read_only, bool debug)
+  // `files`: of directory regions; may be null.
+  GuestServer(Filesystem& fs, fuse::WindowFiles* files, const GuestOptions& options, bool read_only,
+              bool debug)
       : options_(options),
-        window_(
-            fs, options.window, !read_only,
-            {[this](int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
-                    bool writable) { return device_->map(fd, fd_off, window_off, len, writable); },
-             [this](std::uint64_t window_off, std::uint64_t len) {
-               return device_->unmap(window_off, len);
-             }}) {
+        files_(files),
+        window_(fs, options.window, !read_only,
+                {[this](int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
+                        bool writable) { return map(fd, fd_off, window_off, len, writable); },
+                 [this](std::uint64_t window_off, std::uint64_t len) {
+                   return device_->unmap(window_off, len);
+                 }}) {
     make_session(fs, read_only, debug);
     make_device();
   }
@@ -62,6 +66,15 @@ class GuestServer {
   }
 
  private:
+  Status map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
+             bool writable) {
+    if (files_ == nullptr) {
+      return device_->map(fd, fd_off, window_off, len, writable);
+    }
+    PMEMFS_TRY(const base::UniqueFd own, files_->open(fd, writable));
+    return device_->map(own.get(), fd_off, window_off, len, writable);
+  }
+
   void make_session(Filesystem& fs, bool read_only, bool debug) {
     fuse::GuestOptions guest;
     guest.cache = options_.cache;
@@ -121,15 +134,39 @@ class GuestServer {
   }
 
   const GuestOptions options_;
+  fuse::WindowFiles* const files_;
   virtiofs::Window window_;
   std::unique_ptr<fuse::GuestSession> session_;
   std::unique_ptr<virtiofs::Device> device_;  // goes first: it calls into the others
 };
 
-Guests::Guests(Filesystem& fs, bool read_only, const std::vector<GuestOptions>& options, bool debug)
-    : fs_(fs) {
+namespace {
+
+// How host files are given to VMMs: null where they are given as they are.
+std::unique_ptr<fuse::WindowFiles> window_files(const OpenedRegion& region) {
+  auto files = fuse::WindowFiles::create(region.handle().host().filesystem == "overlay");
+  if (!files) {
+    base::log::warn(
+        "no FUSE passthrough for windows ({}; it needs Linux 6.9 and root): QEMU maps of a file no "
+        "more than whole places of 2 MiB",
+        error_text(files.code()));
+    return nullptr;
+  }
+  return std::move(*files);
+}
+
+}  // namespace
+
+Guests::Guests(OpenedRegion& region, const std::vector<GuestOptions>& options, bool debug)
+    : fs_(region.filesystem()) {
+  const bool windows = std::any_of(options.begin(), options.end(),
+                                   [](const GuestOptions& one) { return one.window != 0; });
+  if (windows && region.handle().kind() == region::HostKind::kDirectory) {
+    files_ = window_files(region);
+  }
   for (const GuestOptions& one : options) {
-    servers_.push_back(std::make_unique<GuestServer>(fs, one, read_only || one.read_only, debug));
+    servers_.push_back(std::make_unique<GuestServer>(fs_, files_.get(), one,
+                                                     region.read_only() || one.read_only, debug));
   }
   fs_.set_window_hooks({[this](InodeNo ino, std::uint64_t size) {
     for (const auto& server : servers_) {

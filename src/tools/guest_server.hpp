@@ -7,6 +7,11 @@
 #include "pmemfs/filesystem.hpp"
 #include "tools/control_protocol.hpp"
 #include "tools/guest_options.hpp"
+#include "tools/opened_region.hpp"
+
+namespace pmemfs::fuse {
+class WindowFiles;
+}
 
 namespace pmemfs::tools {
 
@@ -16,8 +21,8 @@ class GuestServer;
 // All of a daemon's. Thread-safe once started.
 class Guests {
  public:
-  // Binds the sockets. `fs` outlives it. Throws Failure.
-  Guests(Filesystem& fs, bool read_only, const std::vector<GuestOptions>& options, bool debug);
+  // Binds the sockets. `region` outlives it. Throws Failure.
+  Guests(OpenedRegion& region, const std::vector<GuestOptions>& options, bool debug);
   ~Guests();  // as stop()
   Guests(const Guests&) = delete;
   Guests& operator=(const Guests&) = delete;
@@ -33,6 +38,7 @@ class Guests {
 
  private:
   Filesystem& fs_;
+  std::unique_ptr<fuse::WindowFiles> files_;
   std::vector<std::unique_ptr<GuestServer>> servers_;
 };
 

@@ -143,7 +143,7 @@ int open_and_run(const DaemonOptions& options, Starter& starter) {
   }
   Filesystem& filesystem = region->filesystem();
   filesystem.set_passthrough(false);  // a mount knows better
-  Guests guests(filesystem, region->read_only(), options.guests, options.debug);
+  Guests guests(*region, options.guests, options.debug);
   std::unique_ptr<fuse::Session> session = mounting ? mount(options, *region) : nullptr;
   // Ends last, so that those who wait for this process can ask until then.
   DaemonControl control(*region, session.get(), guests, {options.mount_point, options.mount.own});

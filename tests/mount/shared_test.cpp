@@ -59,9 +59,9 @@ class SharedMount {
 };
 
 // Far more than the second that a shared mount may be behind, far less than the day of another.
-bool soon(const std::function<bool()>& true_) {
+bool soon(const std::function<bool()>& holds) {
   for (int i = 0; i < 600; ++i) {
-    if (true_()) {
+    if (holds()) {
       return true;
     }
     std::this_thread::sleep_for(50ms);

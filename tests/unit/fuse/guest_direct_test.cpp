@@ -263,7 +263,7 @@ TEST_CASE("a read-only guest maps to read") {
 TEST_CASE("mappings are removed range by range, all or none when one is wrong") {
   Window window;
   OneGuest rig(window.options());
-  const auto remove = [&](std::vector<fuse_removemapping_one> ranges) {
+  const auto remove = [&](const std::vector<fuse_removemapping_one>& ranges) {
     GuestRequest request(FUSE_REMOVEMAPPING, 1);
     request.add(fuse_removemapping_in{static_cast<std::uint32_t>(ranges.size())});
     for (const auto& range : ranges) {
