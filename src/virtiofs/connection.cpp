@@ -14,9 +14,9 @@ namespace {
 
 constexpr std::uint64_t kFeatures =
     wire::kVersion1 | wire::kRingIndirect | wire::kRingEventIdx | wire::kHasProtocolFeatures;
-constexpr std::uint64_t kProtocolFeatures =
-    wire::kMultiQueue | wire::kReplyAck | wire::kBackendReq | wire::kConfig | wire::kBackendSendFd |
-    wire::kCanResetDevice | wire::kMemSlots;
+constexpr std::uint64_t kProtocolFeatures = wire::kMultiQueue | wire::kReplyAck |
+                                            wire::kBackendReq | wire::kConfig |
+                                            wire::kBackendSendFd | wire::kCanResetDevice;
 constexpr std::uint32_t kConfigHead = sizeof(wire::ConfigAccess);
 
 }  // namespace
@@ -26,7 +26,8 @@ Connection::Connection(ConnectionParts parts) : parts_(std::move(parts)) {
 }
 
 std::uint64_t Connection::offered() const {
-  return kProtocolFeatures | (parts_.window > 0 ? wire::kShmem : 0);
+  return kProtocolFeatures | (parts_.window > 0 ? wire::kShmem : 0) |
+         (parts_.memory_slots ? wire::kMemSlots : 0);
 }
 
 const Connection::Rule* Connection::rule_of(std::uint32_t request) {

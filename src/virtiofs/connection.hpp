@@ -21,6 +21,7 @@ struct ConnectionParts {
   std::string name;  // for the log
   wire::FsConfig config;
   std::uint64_t window;  // bytes; 0: none
+  bool memory_slots;     // DeviceOptions
   std::vector<std::unique_ptr<Queue>>& queues;
   BackendChannel& channel;
   std::function<void()> reset;  // the guest begins anew: all queues stand still

@@ -147,7 +147,8 @@ void Device::serve(base::UniqueFd socket) {
   lost_.store(false);
   call(handler_.connected);
   {
-    Connection connection({name_, config_of(options_), options_.window, queues_, channel_, [this] {
+    Connection connection({name_, config_of(options_), options_.window, options_.memory_slots,
+                           queues_, channel_, [this] {
                              call(handler_.gone);
                              call(handler_.connected);
                            }});

@@ -29,6 +29,11 @@ struct DeviceOptions {
   unsigned threads = 8;                 // for each request queue, at most
   std::chrono::microseconds spin{100};  // how long the next request of a busy guest is looked for
   std::chrono::milliseconds patience{10'000};  // with a VMM that does not answer
+  // The VMM may add and remove regions of memory one by one, more than 8. Not for QEMU 11.1 where
+  // any device of the machine has a window: it counts each mapping there among the regions, tells
+  // every back end of all, and ends by an assertion at the 510th, 1 GiB. A back end that does not
+  // take them hears of those beyond 8 no more, which it has no need of; QEMU says so on stderr.
+  bool memory_slots = false;
 };
 
 struct DeviceStatus {

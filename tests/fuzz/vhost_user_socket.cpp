@@ -222,7 +222,7 @@ void serve(int socket) {
   }
   BackendChannel channel(std::chrono::milliseconds(1), [] {});
   fuzz::demand(channel.prepare().ok(), "an event");
-  Connection connection({"vm", {}, 1U << 21U, queues, channel, [] {
+  Connection connection({"vm", {}, 1U << 21U, true, queues, channel, [] {
                          }});
   connection.serve(socket, -1);
   for (const auto& queue : queues) {

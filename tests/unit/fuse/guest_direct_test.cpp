@@ -18,6 +18,7 @@ constexpr std::uint64_t kDirectBit = std::uint64_t{1} << 62U;
 struct Window {
   std::vector<fuse::MappingRequest> mapped{};
   std::vector<std::pair<std::uint64_t, std::uint64_t>> unmapped{};
+  int emptied = 0;
   int map_code = 0;
   int unmap_code = 0;
 
@@ -34,6 +35,9 @@ struct Window {
     options.unmap = [this, status](std::uint64_t off, std::uint64_t len) {
       unmapped.emplace_back(off, len);
       return status(unmap_code);
+    };
+    options.unmap_all = [this] {
+      emptied++;
     };
     return options;
   }
@@ -277,6 +281,18 @@ TEST_CASE("mappings are removed range by range, all or none when one is wrong") 
   window.unmap_code = EIO;
   CHECK(remove({{0, kBlock}, {kBlock, kBlock}}) == EIO);
   CHECK(window.unmapped.size() == 2);
+}
+
+TEST_CASE("a guest that unmounts, or begins anew, has nothing mapped") {
+  Window window;
+  OneGuest rig(window.options());
+  const int before = window.emptied;
+  REQUIRE(rig.guest.ask(GuestRequest(FUSE_DESTROY, 0)).error == 0);
+  CHECK(window.emptied == before + 1);
+  rig.guest.init();
+  CHECK(window.emptied == before + 2);
+  rig.guest.session().end();  // the machine is gone, and its window
+  CHECK(window.emptied == before + 2);
 }
 
 TEST_CASE("what may take long is told") {

@@ -28,6 +28,18 @@ TEST_CASE("a VMM learns what the device is") {
   CHECK(regions.sizes[1] == 0);
 }
 
+TEST_CASE("regions of memory are taken one by one only where that is asked for") {
+  CHECK_FALSE(DeviceOptions().memory_slots);
+  DeviceOptions options = Rig::defaults();
+  options.memory_slots = false;
+  Rig rig(options);
+  VirtiofsFrontend vmm(rig.socket());
+  CHECK((vmm.ask(Request::kGetProtocolFeatures) & wire::kMemSlots) == 0);
+  vmm.handshake();
+  vmm.send(Request::kGetMaxMemSlots);
+  CHECK(vmm.hung_up());
+}
+
 TEST_CASE("a device without a window has no shared memory") {
   DeviceOptions options = Rig::defaults();
   options.window = 0;

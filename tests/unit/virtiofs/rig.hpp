@@ -69,6 +69,7 @@ class Rig {
     DeviceOptions options;
     options.tag = "pmem";
     options.window = 8U << 20U;
+    options.memory_slots = true;
     return options;
   }
 

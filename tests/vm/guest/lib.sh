@@ -140,14 +140,14 @@ close_mapping() {
     wait $mapper || true
 }
 
-# quiet WHAT COMMAND…: does it, and fails if it took a request to the daemon.
+# quiet WANTED WHAT…: asks, and fails when the answer is another, or took a request to the daemon.
 quiet() {
-    local what=$1 before after
+    local wanted=$1 before answer
     shift
     must_host requests pmem
     before=$(cat /tmp/host)
-    "$@"
+    answer=$(ask "$@")
     must_host requests pmem
-    after=$(cat /tmp/host)
-    expect "requests for $what" $((after - before)) 0
+    expect "answer to $*" "$answer" "$wanted"
+    expect "requests for it" $(($(cat /tmp/host) - before)) 0
 }

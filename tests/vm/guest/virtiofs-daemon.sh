@@ -44,8 +44,9 @@ if [ "$(host told reset)" = no ]; then
     expect "what others wrote, here" "$(sha256sum $V/fill | cut -d' ' -f1)" "$(host wait sum)"
     must_host run rm fill
     store_and_verify 1
+    umount $V # QEMU 11.1 with TCG may die of a segmentation fault when it resets itself with ranges in the window
     must_host tell reset
-    reboot -f # with all that is mapped
+    reboot -f
     sleep 100
 fi
 store_and_verify 2

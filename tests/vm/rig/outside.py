@@ -166,7 +166,7 @@ class Outside:
     def close(self):
         for server in self.others.values():
             server.end(signal.SIGKILL)
-        self.stop(signal.SIGKILL)
+        self.stop()
 
     def answer(self, guest, line):
         """What the guest's line comes to."""
