@@ -134,7 +134,11 @@ void set_read_only(GuestOptions& o, std::string_view /*name*/, std::string_view 
   o.read_only = true;
 }
 
-constexpr std::array<Word, 10> kWords = {{
+void set_memory_slots(GuestOptions& o, std::string_view /*name*/, std::string_view /*value*/) {
+  o.memory_slots = true;
+}
+
+constexpr std::array<Word, 11> kWords = {{
     {"tag", "NAME", "what the guest mounts", set_tag},
     {"window", "SIZE", "of the memory in which the guest sees files; without it nothing is mapped",
      set_window},
@@ -148,6 +152,8 @@ constexpr std::array<Word, 10> kWords = {{
     {"squash-gid", "GROUP", "the same of groups", squash_gids},
     {"queues", "NUMBER", "of request queues; the machine has one more", set_queues},
     {"threads", "NUMBER", "that serve a queue, at most", set_threads},
+    {"memory-slots", "", "take memory of the machine piece by piece; not for QEMU 11.1",
+     set_memory_slots},
 }};
 
 void set_word(GuestOptions& options, std::string_view word) {

@@ -18,8 +18,9 @@ struct GuestOptions {
   std::uint64_t window = 0;  // bytes; 0: nothing is mapped directly
   fuse::CachePolicy cache = fuse::CachePolicy::kAuto;
   bool read_only = false;
-  unsigned queues = 2;   // request queues
-  unsigned threads = 8;  // for each of them, at most
+  unsigned queues = 2;        // request queues
+  bool memory_slots = false;  // see virtiofs::DeviceOptions
+  unsigned threads = 8;       // for each of them, at most
   fuse::IdMap uids;
   fuse::IdMap gids;
 };

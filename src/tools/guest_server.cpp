@@ -108,6 +108,7 @@ class GuestServer {
     device.window = options_.window;
     device.queues = options_.queues;
     device.threads = options_.threads;
+    device.memory_slots = options_.memory_slots;
     virtiofs::DeviceHandler handler;
     handler.serve = [this](std::span<std::byte> message, std::size_t room,
                            const virtiofs::AnswerSink& sink) {

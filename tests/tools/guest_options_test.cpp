@@ -42,13 +42,15 @@ TEST_CASE("a virtual machine's words") {
   const GuestOptions all = parse(
       "/run/"
       "a\\,b.sock,tag=t,window=8G,cache=none,ro,queues=4,threads=3,translate-uid=0:100000:65536,"
-      "translate-uid=70000:7:1,translate-gid=0:0:10");
+      "translate-uid=70000:7:1,translate-gid=0:0:10,memory-slots");
   CHECK(all.socket == "/run/a,b.sock");
   CHECK(all.window == 8ULL << 30U);
   CHECK(all.cache == CachePolicy::kNone);
   CHECK(all.read_only);
   CHECK(all.queues == 4);
   CHECK(all.threads == 3);
+  CHECK(all.memory_slots);
+  CHECK_FALSE(least.memory_slots);
   REQUIRE(all.uids.ranges.size() == 2);
   CHECK(all.uids.ranges[0].guest == 0);
   CHECK(all.uids.ranges[0].host == 100000);

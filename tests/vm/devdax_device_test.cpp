@@ -172,6 +172,30 @@ TEST_CASE("a DAX device: read-only stores stay private") {
   CHECK((*handle)->region().data()[4096] == std::byte{0});
 }
 
+TEST_CASE("an export of the device lives as long as its last mapping") {
+  const auto handle = make_region(device());
+  Region& memory = handle->region();
+  REQUIRE_FALSE(memory.any_exported());
+  const std::uint64_t alignment = memory.mapping_alignment();
+  CHECK(alignment == 2 * kMiB);
+  base::UniqueFd fd;
+  {
+    const auto exported = memory.export_memory(7, true);
+    REQUIRE(exported.ok());
+    fd = base::UniqueFd(*exported);
+  }
+  void* mapped = ::mmap(nullptr, alignment, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(),
+                        static_cast<off_t>(4 * alignment));
+  REQUIRE(mapped != MAP_FAILED);
+  fd = {};
+  std::memcpy(mapped, "guest", 5);
+  CHECK(std::memcmp(memory.data() + 4 * alignment, "guest", 5) == 0);
+  CHECK(memory.exported(7));
+  CHECK_FALSE(memory.exported(8));
+  ::munmap(mapped, alignment);
+  CHECK_FALSE(memory.any_exported());
+}
+
 TEST_CASE("control: a DAX device refuses private mappings, which is why they are made by hand") {
   const std::string path = device();
   const base::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
