@@ -74,6 +74,9 @@ enum class Reach : std::uint8_t {
   kDirect,  // the same, and it caches nothing
 };
 
+// Which files are mapped directly where the asker is: not at the mount, but in a guest.
+enum class ByWindow : std::uint8_t { kNotAGuest, kNone, kDurable, kAll };
+
 using HandleId = std::uint64_t;
 
 struct Opened {
@@ -306,9 +309,9 @@ class Filesystem final {
   // Attributes.
   Result<Attributes> getattr(InodeNo ino);
   Result<Attributes> setattr(const Caller& c, InodeNo ino, const AttributeChange& change);
-  // `by_window`: the asker is a guest that can map durable files, which user.pmemfs.mapping tells.
+  // `by_window`: what the asker maps directly if it is a guest: user.pmemfs.mapping tells.
   Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name,
-                                          bool by_window = false);
+                                          ByWindow by_window = ByWindow::kNotAGuest);
   // trusted.* names are listed for uid 0 alone.
   Result<std::vector<std::string>> listxattr(const Caller& c, InodeNo ino);
   // flags: XATTR_CREATE, XATTR_REPLACE. `kill_sgid`: the kernel's ACL_KILL_SGID.

@@ -163,15 +163,16 @@ Result<std::string> extents_of_region(Context& c, Node& node) {
   return text;
 }
 
-std::string mapping_of(const Context& c, const InodeRecord& inode, bool by_window) {
+std::string mapping_of(const Context& c, const InodeRecord& inode, ByWindow by_window) {
   if (!is_regular(inode)) {
     return "refused";
   }
-  if ((by_window && is_durable(inode)) || c.exports.any(InodeNo(inode.ino.load()))) {
+  if (c.exports.any(InodeNo(inode.ino.load())) || by_window == ByWindow::kAll ||
+      (by_window == ByWindow::kDurable && is_durable(inode))) {
     return "window";
   }
-  if (by_window) {
-    return "cached";
+  if (by_window != ByWindow::kNotAGuest) {
+    return is_durable(inode) ? "refused" : "cached";
   }
   if (c.has_backing() && c.passthrough) {
     return "passthrough";
@@ -278,7 +279,7 @@ Status clear_durable(Context& c, const Caller& caller, InodeNo ino) {
   return {};
 }
 
-Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, bool by_window) {
+Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, ByWindow by_window) {
   const NodeRef node = c.nodes.get(ino);
   std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));

@@ -169,7 +169,7 @@ Result<Attributes> Filesystem::setattr(const Caller& c, InodeNo ino,
   return core::setattr(impl_->context, c, ino, change);
 }
 Result<std::vector<std::byte>> Filesystem::getxattr(InodeNo ino, std::string_view name,
-                                                    bool by_window) {
+                                                    ByWindow by_window) {
   return core::getxattr(impl_->context, ino, name, by_window);
 }
 Result<std::vector<std::string>> Filesystem::listxattr(const Caller& c, InodeNo ino) {

@@ -67,7 +67,7 @@ Status commit_changed(store::Change& change, InodeRecord& inode) {
 }  // namespace
 
 Result<std::vector<std::byte>> getxattr(Context& c, InodeNo ino, std::string_view name,
-                                        bool by_window) {
+                                        ByWindow by_window) {
   if (const OwnName own = own_name(name); own != OwnName::kNone) {
     PMEMFS_TRY(const std::string text, own_value(c, ino, own, by_window));
     const auto bytes = std::as_bytes(std::span(text));

@@ -134,6 +134,7 @@ Edge make_edge(Filesystem& fs, const GuestOptions& options) {
   return {.fs = fs,
           .wanted = wanted,
           .view = view,
+          .by_window = ByWindow::kNone,
           .reach = view.direct ? Reach::kDirect : Reach::kServed,
           .touch_atime = !options.read_only};
 }
@@ -231,6 +232,7 @@ void GuestSession::Impl::finish() {
   ledger.clear();
   channel.reset();
   edge.granted = {};
+  edge.by_window = ByWindow::kNone;
 }
 
 void GuestSession::Impl::forget(const GuestMessage& message) {
@@ -409,10 +411,12 @@ void GuestSession::Impl::offer_mapping(const GuestMessage& message, iovec& part)
   std::memcpy(&out, part.iov_base, sizeof(out));
   out.flags |= FUSE_MAP_ALIGNMENT;
   out.map_alignment = static_cast<std::uint16_t>(options.map_alignment);
+  edge.by_window = ByWindow::kAll;
   constexpr auto kInodeDax = static_cast<std::uint32_t>(FUSE_HAS_INODE_DAX >> 32U);
   if ((flags & FUSE_INIT_EXT) != 0 && (message.argument<fuse_init_in>().flags2 & kInodeDax) != 0) {
     out.flags |= FUSE_INIT_EXT;
     out.flags2 |= kInodeDax;
+    edge.by_window = ByWindow::kDurable;
     direct = true;
   }
   std::memcpy(part.iov_base, &out, sizeof(out));

@@ -20,6 +20,7 @@ struct Edge {
   Granted granted{};                                   // set by INIT
   std::shared_ptr<PassthroughRegistry> passthrough{};  // null: not available
   View view{};
+  ByWindow by_window = ByWindow::kNotAGuest;
   Reach reach = Reach::kMount;
   bool touch_atime = true;  // reading moves access times
 };

@@ -29,8 +29,7 @@ void setxattr(fuse_req_t req, fuse_ino_t ino, const char* name, const char* valu
 
 void getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, std::size_t room) {
   Edge& edge = edge_of(req);
-  const auto value =
-      guarded([&] { return edge.fs.getxattr(InodeNo(ino), name, edge.view.marks_durable); });
+  const auto value = guarded([&] { return edge.fs.getxattr(InodeNo(ino), name, edge.by_window); });
   reply::value(req, value,
                [=](std::span<const std::byte> bytes) { return reply::sized(req, bytes, room); });
 }

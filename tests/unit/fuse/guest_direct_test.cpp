@@ -135,6 +135,32 @@ TEST_CASE("durable regular files are marked wherever attributes go out") {
   CHECK(found == 3);
 }
 
+TEST_CASE("a guest is told what it maps directly itself") {
+  GuestRig rig;
+  Window window;
+  Guest guest(*rig.fs, window.options());
+  rig.make_file("ordinary");
+  const InodeNo durable = rig.make_file("durable");
+  rig.set_durable(durable);
+  const auto mapping = [&](std::string_view name) {
+    const std::uint64_t node = guest.lookup(name).get<fuse_entry_out>().nodeid;
+    return guest
+        .ask(GuestRequest(FUSE_GETXATTR, node)
+                 .add(fuse_getxattr_in{64, 0})
+                 .add_name("user.pmemfs.mapping"))
+        .body;
+  };
+  guest.init();
+  CHECK(mapping("durable") == "window");
+  CHECK(mapping("ordinary") == "cached");
+  guest.init(Guest::kAllFlags & ~FUSE_HAS_INODE_DAX);  // dax=always
+  CHECK(mapping("durable") == "window");
+  CHECK(mapping("ordinary") == "window");
+  guest.init(Guest::kAllFlags & ~std::uint64_t{FUSE_MAP_ALIGNMENT});  // dax=never
+  CHECK(mapping("durable") == "refused");
+  CHECK(mapping("ordinary") == "cached");
+}
+
 TEST_CASE("without direct mapping nothing is marked, and a durable file is direct io") {
   OneGuest rig;
   const InodeNo file = rig.make_file("a");
