@@ -105,7 +105,9 @@ Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Ra
     PMEMFS_CHECK(extent_data::load(c, node, inode));
     pieces = pieces_of(*node.extents, region, range);
   }
-  PMEMFS_CHECK(pieces);
+  if (!pieces) {
+    return pieces.error();
+  }
   PMEMFS_CHECK(record_export(c, inode));
   PMEMFS_TRY(const int fd, region.export_memory(inode.ino.load(), writable));
   return mapping_with(base::UniqueFd(fd), std::move(pieces).value());
