@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,9 @@ class BackingDir {
 
   // Short counts only at end of file (read) or where the host stops (write, ENOSPC).
   virtual Result<std::size_t> read(int fd, std::uint64_t off, void* dst, std::size_t n) = 0;
+  // The same into several places, one after the other.
+  virtual Result<std::size_t> read_parts(int fd, std::uint64_t off,
+                                         std::span<const std::span<std::byte>> parts);
   virtual Result<std::size_t> write(int fd, std::uint64_t off, const void* src, std::size_t n) = 0;
   // copy_file_range(2) between two backing files.
   virtual Result<std::size_t> copy(int from, std::uint64_t from_off, int to, std::uint64_t to_off,
@@ -127,5 +131,21 @@ class BackingDir {
 
   virtual Result<HostSpace> space() = 0;
 };
+
+inline Result<std::size_t> BackingDir::read_parts(int fd, std::uint64_t off,
+                                                  std::span<const std::span<std::byte>> parts) {
+  std::size_t done = 0;
+  for (const std::span<std::byte> part : parts) {
+    const auto got = read(fd, off + done, part.data(), part.size());
+    if (!got) {
+      return done > 0 ? Result<std::size_t>(done) : got;
+    }
+    done += *got;
+    if (*got < part.size()) {
+      break;
+    }
+  }
+  return done;
+}
 
 }  // namespace pmemfs

@@ -334,6 +334,9 @@ class Filesystem final {
   void set_path(HandleId handle, DataPath path);
 
   Result<std::size_t> read(HandleId handle, std::uint64_t off, std::span<std::byte> dst);
+  // The same into several places, one after the other; what is behind the end of the file stays.
+  Result<std::size_t> read_parts(HandleId handle, std::uint64_t off,
+                                 std::span<const std::span<std::byte>> parts);
   // `append`: at end of file, wherever that is (off is ignored).
   Result<std::size_t> write(HandleId handle, std::uint64_t off, std::span<const std::byte> src,
                             bool append, bool kill_suid_sgid);

@@ -36,6 +36,8 @@ class HostDir final : public BackingDir {
   Result<HostStat> stat_fd(int fd) override;
 
   Result<std::size_t> read(int fd, std::uint64_t off, void* dst, std::size_t n) override;
+  Result<std::size_t> read_parts(int fd, std::uint64_t off,
+                                 std::span<const std::span<std::byte>> parts) override;
   Result<std::size_t> write(int fd, std::uint64_t off, const void* src, std::size_t n) override;
   Result<std::size_t> copy(int from, std::uint64_t from_off, int to, std::uint64_t to_off,
                            std::size_t n) override;

@@ -1,10 +1,14 @@
 // The half of HostDir that works on open files.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "backing/host_dir.hpp"
 #include "backing/touch.hpp"
@@ -44,6 +48,29 @@ Status retry(F f) {
   return {};
 }
 
+constexpr std::size_t kMostParts = 512;  // of one system call; the kernel takes 1024
+
+// All of the batch, or as much as there is before the end of the file. Changes the batch.
+Result<std::size_t> read_batch(int fd, std::uint64_t off, std::span<iovec> batch) {
+  std::size_t asked = 0;
+  for (const iovec& part : batch) {
+    asked += part.iov_len;
+  }
+  return repeat(asked, [&, before = std::size_t{0}](std::size_t done) mutable {
+    for (std::size_t step = done - std::exchange(before, done); step > 0;) {
+      iovec& first = batch.front();
+      const std::size_t part = std::min(step, first.iov_len);
+      first = {static_cast<std::byte*>(first.iov_base) + part, first.iov_len - part};
+      step -= part;
+      if (first.iov_len == 0) {
+        batch = batch.subspan(1);
+      }
+    }
+    return ::preadv(fd, batch.data(), static_cast<int>(batch.size()),
+                    static_cast<off_t>(off + done));
+  });
+}
+
 struct timespec timespec_of(Timestamp t) {
   return {t.sec, static_cast<long>(t.nsec)};
 }
@@ -55,6 +82,30 @@ Result<std::size_t> HostDir::read(int fd, std::uint64_t off, void* dst, std::siz
   return repeat(n, [=](std::size_t done) {
     return ::pread(fd, to + done, n - done, static_cast<off_t>(off + done));
   });
+}
+
+Result<std::size_t> HostDir::read_parts(int fd, std::uint64_t off,
+                                        std::span<const std::span<std::byte>> parts) {
+  std::size_t done = 0;
+  while (!parts.empty()) {
+    std::array<iovec, kMostParts> batch;
+    const std::size_t count = std::min(parts.size(), batch.size());
+    std::size_t asked = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      batch[i] = {parts[i].data(), parts[i].size()};
+      asked += parts[i].size();
+    }
+    const Result<std::size_t> got = read_batch(fd, off + done, std::span(batch).first(count));
+    if (!got) {
+      return done > 0 ? Result<std::size_t>(done) : got;
+    }
+    done += *got;
+    if (*got < asked) {
+      break;
+    }
+    parts = parts.subspan(count);
+  }
+  return done;
 }
 
 Result<std::size_t> HostDir::write(int fd, std::uint64_t off, const void* src, std::size_t n) {

@@ -60,7 +60,7 @@ Status cover_tail(Context& c, Node& node, InodeRecord& inode);
 Status mark_synced(Context& c, InodeRecord& inode, int fd);
 
 Result<std::size_t> read(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,
-                         std::span<std::byte> dst);
+                         std::span<const std::span<std::byte>> parts);
 // Lock: exclusive when durable and past the promise, else shared.
 Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
                           std::span<const std::byte> src);

@@ -116,16 +116,30 @@ Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
                          : extent_data::resize(c, node, inode, size);
 }
 
+static Result<std::size_t> read_extents(Context& c, const Node& node, const InodeRecord& inode,
+                                        std::uint64_t off,
+                                        std::span<const std::span<std::byte>> parts) {
+  std::size_t done = 0;
+  for (const std::span<std::byte> part : parts) {
+    PMEMFS_TRY(const std::size_t got, extent_data::read(c, node, inode, off + done, part));
+    done += got;
+    if (got < part.size()) {
+      break;
+    }
+  }
+  return done;
+}
+
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
-                              std::span<std::byte> dst) {
+                              std::span<const std::span<std::byte>> parts) {
   Node& node = *handle.node;
   if (!c.has_backing() && (handle.flags & O_NOATIME) == 0) {
     touch_atime(c, node);  // host files: the host's affair
   }
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
-  return c.has_backing() ? backing_data::read(c, node, inode, off, dst)
-                         : extent_data::read(c, node, inode, off, dst);
+  return c.has_backing() ? backing_data::read(c, node, inode, off, parts)
+                         : read_extents(c, node, inode, off, parts);
 }
 
 Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off,
@@ -223,8 +237,8 @@ static Result<std::size_t> copy_through_memory(Context& c, const Handle& from,
   std::vector<std::byte> buffer(std::min(len, kCopyChunk));
   std::size_t done = 0;
   while (done < len) {
-    const std::span chunk(buffer.data(), std::min(buffer.size(), len - done));
-    auto got = data_read(c, from, from_off + done, chunk);
+    const std::span<std::byte> chunk(buffer.data(), std::min(buffer.size(), len - done));
+    auto got = data_read(c, from, from_off + done, {&chunk, 1});
     if (!got && done == 0) {
       return got;
     }

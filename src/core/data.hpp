@@ -17,7 +17,7 @@ Result<std::uint64_t> data_size(Context& c, const Node& node, const InodeRecord&
 Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
 
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
-                              std::span<std::byte> dst);
+                              std::span<const std::span<std::byte>> parts);
 Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off,
                                std::span<const std::byte> src, bool append, bool kill);
 Status data_sync(Context& c, const Handle& handle, bool data_only);

@@ -209,7 +209,15 @@ Result<std::size_t> Filesystem::read(HandleId handle, std::uint64_t off, std::sp
   if (!h) {
     return Error(EBADF);
   }
-  return core::data_read(impl_->context, *h, off, dst);
+  return core::data_read(impl_->context, *h, off, {&dst, 1});
+}
+Result<std::size_t> Filesystem::read_parts(HandleId handle, std::uint64_t off,
+                                           std::span<const std::span<std::byte>> parts) {
+  const auto h = impl_->context.handles.find(handle);
+  if (!h) {
+    return Error(EBADF);
+  }
+  return core::data_read(impl_->context, *h, off, parts);
 }
 Result<std::size_t> Filesystem::write(HandleId handle, std::uint64_t off,
                                       std::span<const std::byte> src, bool append,

@@ -225,7 +225,8 @@ class Scrub {
       return false;
     }
     buffer_.resize(kPiece);
-    const auto n = backing_data::read(c_, node, inode, off, buffer_);
+    const std::span<std::byte> whole(buffer_);
+    const auto n = backing_data::read(c_, node, inode, off, {&whole, 1});
     if (!n) {
       return fail(n.code());
     }

@@ -7,19 +7,20 @@
 #include <cerrno>
 #include <cstring>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <shared_mutex>
 
 #include "base/log.hpp"
 #include "base/media_faults.hpp"
 #include "fuse/buffers.hpp"
+#include "fuse/convert.hpp"
 #include "fuse/counters.hpp"
 #include "fuse/guest_answer.hpp"
 #include "fuse/guest_channel.hpp"
 #include "fuse/guest_ledger.hpp"
 #include "fuse/guest_mapping.hpp"
 #include "fuse/guest_message.hpp"
+#include "fuse/guest_reply.hpp"
 #include "fuse/operations.hpp"
 #include "fuse/reply.hpp"
 
@@ -95,35 +96,6 @@ struct Nodes {
   std::optional<Held> second_held{};
 };
 
-// Where one request's answer goes: once, and no further than there is room.
-class Reply {
- public:
-  Reply(std::uint64_t unique, std::size_t room, const AnswerSink& sink)
-      : unique_(unique), room_(room), sink_(sink) {}
-
-  bool send(std::span<const iovec> parts) {
-    const std::size_t size =
-        std::accumulate(parts.begin(), parts.end(), std::size_t{0},
-                        [](std::size_t sum, const iovec& part) { return sum + part.iov_len; });
-    if (size > room_) {
-      (void)error(EIO);
-      return false;
-    }
-    return sink_(parts);
-  }
-  // 0: success without a value.
-  bool error(int code) {
-    fuse_out_header out{sizeof(out), -code, unique_};
-    const iovec part{&out, sizeof(out)};
-    return sizeof(out) <= room_ && sink_({&part, 1});
-  }
-
- private:
-  std::uint64_t unique_;
-  std::size_t room_;
-  const AnswerSink& sink_;
-};
-
 Edge make_edge(Filesystem& fs, const GuestOptions& options) {
   View view = view_of(options.cache);
   view.marks_durable = true;
@@ -150,19 +122,21 @@ struct GuestSession::Impl {
             [this](InodeNo ino, std::uint64_t count) { forget_inode(edge, ino, count); },
             [this](InodeNo ino, std::uint64_t fh) { close_handle(edge, ino, fh); }) {}
 
-  void serve(Worker& worker, GuestMessage& message, std::size_t room, Reply& reply);
-  void begin(Worker& worker, GuestMessage& message, Reply& reply);
+  void serve(Worker& worker, GuestMessage& message, GuestReply& reply);
+  void begin(Worker& worker, GuestMessage& message, GuestReply& reply);
   void leave();
   void finish();
-  std::optional<int> dispatch(Worker& worker, GuestMessage& message, Reply& reply);
+  std::optional<int> dispatch(Worker& worker, GuestMessage& message, GuestReply& reply);
   int hold(GuestMessage& message, Nodes& nodes);
   void forget(const GuestMessage& message);
+  std::optional<int> read_into(const GuestMessage& message, const GuestReply::Places& places,
+                               GuestReply& reply);
   int map(const GuestMessage& message) const;
-  void through_libfuse(Worker& worker, GuestMessage& message, Reply& reply);
+  void through_libfuse(Worker& worker, GuestMessage& message, GuestReply& reply);
   int translate_caller(GuestMessage& message) const;
   int translate_handles(GuestMessage& message, InodeNo second);
   int refuse_stale(GuestNode node);
-  void take(const GuestMessage& message, std::span<iovec> parts, Reply& reply);
+  void take(const GuestMessage& message, std::span<iovec> parts, GuestReply& reply);
   void offer_mapping(const GuestMessage& message, iovec& part);
 
   GuestOptions options;
@@ -177,8 +151,7 @@ struct GuestSession::Impl {
   std::atomic<bool> direct{false};  // nodes are GuestNode::kDirect where files are durable
 };
 
-void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_t room,
-                               Reply& reply) {
+void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, GuestReply& reply) {
   const bool alone = message.opcode() == FUSE_INIT || message.opcode() == FUSE_DESTROY;
   std::shared_lock shared(mutex, std::defer_lock);
   std::unique_lock exclusive(mutex, std::defer_lock);
@@ -188,7 +161,7 @@ void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_
     shared.lock();
   }
   const GuestMessage::Terms terms{begun, edge.granted.setxattr_ext, options.read_only};
-  const int code = message.check(terms, room);
+  const int code = message.check(terms, reply.room());
   if (!message.wants_answer()) {
     if (code == 0) {
       forget(message);
@@ -206,7 +179,7 @@ void GuestSession::Impl::serve(Worker& worker, GuestMessage& message, std::size_
 }
 
 // A guest that boots anew may not have said that it goes.
-void GuestSession::Impl::begin(Worker& worker, GuestMessage& message, Reply& reply) {
+void GuestSession::Impl::begin(Worker& worker, GuestMessage& message, GuestReply& reply) {
   leave();
   auto created = GuestChannel::create(edge, options.debug);
   if (!created) {
@@ -269,7 +242,7 @@ int GuestSession::Impl::hold(GuestMessage& message, Nodes& nodes) {
 
 // What to answer, 0 included, unless libfuse did.
 std::optional<int> GuestSession::Impl::dispatch(Worker& worker, GuestMessage& message,
-                                                Reply& reply) {
+                                                GuestReply& reply) {
   Nodes nodes;
   if (const int code = hold(message, nodes); code != 0) {
     return code;
@@ -294,7 +267,31 @@ std::optional<int> GuestSession::Impl::dispatch(Worker& worker, GuestMessage& me
   if (const int code = translate_handles(message, nodes.second.ino()); code != 0) {
     return code;
   }
+  if (message.opcode() == FUSE_READ) {
+    const auto places = reply.places(message.argument<fuse_read_in>().size);
+    if (!places.empty()) {
+      return read_into(message, places, reply);
+    }
+  }
   through_libfuse(worker, message, reply);
+  return std::nullopt;
+}
+
+// As the operation READ, but without a copy on the way: libfuse has no word for where data go.
+std::optional<int> GuestSession::Impl::read_into(const GuestMessage& message,
+                                                 const GuestReply::Places& places,
+                                                 GuestReply& reply) {
+  const auto in = message.argument<fuse_read_in>();
+  const std::uint64_t errors = base::media_errors_met();
+  const auto count = guarded(
+      [&] { return edge.fs.read_parts(FileHandle::decode(in.fh).handle, in.offset, places); });
+  if (base::media_errors_met() != errors) {
+    return EIO;
+  }
+  if (!count) {
+    return count.code();
+  }
+  (void)reply.send_placed(places, *count);
   return std::nullopt;
 }
 
@@ -375,7 +372,7 @@ int GuestSession::Impl::translate_handles(GuestMessage& message, InodeNo second)
   return 0;
 }
 
-void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, Reply& reply) {
+void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, GuestReply& reply) {
   const GuestChannel::Take take_answer = [&](std::span<iovec> parts) {
     guarded_void([&] { take(message, parts, reply); });
   };
@@ -384,7 +381,8 @@ void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, 
   channel->serve(message.bytes());
 }
 
-void GuestSession::Impl::take(const GuestMessage& message, std::span<iovec> parts, Reply& reply) {
+void GuestSession::Impl::take(const GuestMessage& message, std::span<iovec> parts,
+                              GuestReply& reply) {
   if (message.opcode() == FUSE_INIT && parts.size() == 2) {
     offer_mapping(message, parts[1]);
   }
@@ -434,7 +432,7 @@ Result<std::unique_ptr<GuestSession>> GuestSession::create(Filesystem& fs, Guest
   return std::unique_ptr<GuestSession>(new GuestSession(std::move(impl)));
 }
 
-void GuestSession::serve(std::span<std::byte> bytes, std::size_t room,
+void GuestSession::serve(std::span<std::byte> bytes, std::span<const iovec> room,
                          const AnswerSink& sink) noexcept {
   guarded_void([&] {
     auto message = GuestMessage::of(bytes);
@@ -444,11 +442,11 @@ void GuestSession::serve(std::span<std::byte> bytes, std::size_t room,
       return;
     }
     impl_->counters.count(message->opcode());
-    Reply reply(message->unique(), room, sink);
+    GuestReply reply(message->unique(), room, sink);
     // Before anything is done: RELEASE, for one, cannot be undone.
     const auto worker = guarded([] { return this_worker(); });
     if (worker) {
-      impl_->serve(**worker, *message, room, reply);
+      impl_->serve(**worker, *message, reply);
     } else if (message->wants_answer()) {
       (void)reply.error(worker.code());
     }

@@ -79,8 +79,11 @@ class GuestSession final {
 
   // Serves one FUSE message, which begins at a multiple of 8, is altered, and is nobody else's
   // meanwhile. Answers before it returns, unless the message wants no answer or has no header.
-  // `room`: bytes that the guest gave for the answer; no answer is longer. Does not throw.
-  void serve(std::span<std::byte> bytes, std::size_t room, const AnswerSink& sink) noexcept;
+  // `room`: what the guest gave for the answer, in pieces; no answer is longer. Where it can be
+  // written to it may be, but for the first 16 bytes, before `sink` is called, with parts that are
+  // there already; a piece without an address is left alone. Does not throw.
+  void serve(std::span<std::byte> bytes, std::span<const iovec> room,
+             const AnswerSink& sink) noexcept;
 
   // A hint for who hands out threads.
   [[nodiscard]] static bool may_take_long(std::span<const std::byte> message);

@@ -114,7 +114,8 @@ class GuestServer {
     virtiofs::DeviceHandler handler;
     handler.serve = [this](std::span<std::byte> message, std::size_t room,
                            const virtiofs::AnswerSink& sink) {
-      session_->serve(message, room, sink);
+      const iovec somewhere{nullptr, room};
+      session_->serve(message, {&somewhere, 1}, sink);
     };
     handler.may_take_long = fuse::GuestSession::may_take_long;
     handler.connected = [this] {

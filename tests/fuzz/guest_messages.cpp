@@ -13,6 +13,7 @@
 #include "fuse/guest_session.hpp"
 #include "input.hpp"
 #include "rig.hpp"
+#include "support/guest.hpp"
 
 namespace pmemfs::fuzz {
 namespace {
@@ -244,7 +245,8 @@ class TwoGuests {
     const std::size_t room = much_room ? kRoom : input_.byte();
     int answers = 0;
     std::string answer;
-    guests_[which]->serve(message, room, [&](std::span<const iovec> parts) {
+    const test::GuestRoom memory(room, header.opcode == FUSE_READ);
+    guests_[which]->serve(message, memory.pieces(), [&](std::span<const iovec> parts) {
       ++answers;
       for (const iovec& part : parts) {
         answer.append(static_cast<const char*>(part.iov_base), part.iov_len);

@@ -44,6 +44,18 @@ class GuestRequest {
   std::vector<std::byte> bytes_{};
 };
 
+// Room for an answer: in pieces that lie apart, as a guest's pages do, or without saying where.
+class GuestRoom {
+ public:
+  GuestRoom(std::size_t size, bool known);
+
+  [[nodiscard]] std::span<const iovec> pieces() const { return pieces_; }
+
+ private:
+  std::vector<char> memory_{};
+  std::vector<iovec> pieces_{};
+};
+
 struct GuestReply {
   bool came = false;
   int error = 0;  // errno

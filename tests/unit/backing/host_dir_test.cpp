@@ -145,6 +145,30 @@ TEST_CASE("host dir: sizes, ranges, holes, times, copies, space") {
   CHECK(space->blocks >= space->blocks_free);
 }
 
+TEST_CASE("host dir: a file is read into many places, and no further than it goes") {
+  HostFixture f;
+  const UniqueFd fd(f.host->create(kName).value());
+  std::string content(100'000, '\0');
+  for (std::size_t i = 0; i < content.size(); ++i) {
+    content[i] = static_cast<char>('a' + i / 7 % 26);
+  }
+  REQUIRE(f.host->write(fd.get(), 0, content.data(), content.size()).value() == content.size());
+  // More of them than one system call takes, of all sizes, some empty.
+  std::string read(content.size() + 1000, '-');
+  std::vector<std::span<std::byte>> parts;
+  for (std::size_t at = 0; at < read.size();) {
+    const std::size_t size = std::min(read.size() - at, parts.size() % 173);
+    parts.push_back(std::as_writable_bytes(std::span(read)).subspan(at, size));
+    at += size;
+  }
+  REQUIRE(parts.size() > 1024);
+  CHECK(f.host->read_parts(fd.get(), 10, parts).value() == content.size() - 10);
+  CHECK(read == content.substr(10) + std::string(1010, '-'));
+  CHECK(f.host->read_parts(fd.get(), content.size(), parts).value() == 0);
+  CHECK(f.host->read_parts(fd.get(), 0, {}).value() == 0);
+  CHECK(f.host->read_parts(-1, 0, parts).code() == EBADF);
+}
+
 TEST_CASE("host dir: whatever else has the name of a backing file is EUCLEAN and stays as it is") {
   const HostFixture f;
   const std::string path = f.path(kName);
