@@ -14,9 +14,9 @@ namespace {
 
 constexpr std::uint64_t kFeatures =
     wire::kVersion1 | wire::kRingIndirect | wire::kRingEventIdx | wire::kHasProtocolFeatures;
-constexpr std::uint64_t kProtocolFeatures =
-    wire::kMultiQueue | wire::kReplyAck | wire::kBackendReq | wire::kConfig | wire::kBackendSendFd |
-    wire::kCanResetDevice | wire::kMemSlots;
+constexpr std::uint64_t kProtocolFeatures = wire::kMultiQueue | wire::kReplyAck |
+                                            wire::kBackendReq | wire::kConfig |
+                                            wire::kBackendSendFd | wire::kCanResetDevice;
 constexpr std::uint32_t kConfigHead = sizeof(wire::ConfigAccess);
 
 }  // namespace
@@ -25,8 +25,10 @@ Connection::Connection(ConnectionParts parts) : parts_(std::move(parts)) {
   publish_memory();
 }
 
+// Not both: QEMU tells what a window shows as memory, and ends where that are too many single
+// regions (docs/decisions/0009-qemu-memory-slots.md).
 std::uint64_t Connection::offered() const {
-  return kProtocolFeatures | (parts_.window > 0 ? wire::kShmem : 0);
+  return kProtocolFeatures | (parts_.window > 0 ? wire::kShmem : wire::kMemSlots);
 }
 
 const Connection::Rule* Connection::rule_of(std::uint32_t request) {

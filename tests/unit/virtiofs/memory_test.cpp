@@ -152,6 +152,90 @@ TEST_CASE("a picture keeps what it shows, and nothing else stays mapped") {
   CHECK_FALSE(test::is_mapped(file.get()));
 }
 
+// Regions as a table tells them, each time with other descriptors of the same files.
+struct Table {
+  Status tell(GuestMemoryMap& map) const {
+    std::vector<base::UniqueFd> fds;
+    for (const int fd : files) {
+      fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    }
+    return map.set(regions, fds);
+  }
+  std::vector<wire::MemoryRegion> regions;
+  std::vector<int> files;
+};
+
+const Mapping* mapping_at(const GuestMemoryMap& map, std::uint64_t guest) {
+  for (const GuestRegion& region : map.picture()->regions()) {
+    if (region.guest == guest) {
+      return region.mapping.get();
+    }
+  }
+  return nullptr;
+}
+
+TEST_CASE("a table that is told again maps what has changed, and nothing else") {
+  const SharedMemory first(kMiB, 0x10'0000, 0x7000'0000'0000);
+  const SharedMemory second(kMiB, 0x20'0000, 0x6000'0000'0000);
+  Table table{{first.region(), second.region()}, {first.fd(), second.fd()}};
+  GuestMemoryMap map;
+  REQUIRE(table.tell(map).ok());
+  const auto before = map.picture();
+  const Mapping* const kept = mapping_at(map, first.guest(0));
+  REQUIRE(kept != nullptr);
+
+  SECTION("nothing") {
+    REQUIRE(table.tell(map).ok());
+    CHECK(map.picture() == before);
+  }
+  SECTION("one less, one more") {
+    table.regions.pop_back();
+    table.files.pop_back();
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    CHECK_FALSE(map.picture()->holds(second.guest(0), 1, false));
+    table.regions.push_back(second.region());
+    table.files.push_back(second.fd());
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    CHECK(map.picture()->holds(second.guest(0), kMiB, true));
+  }
+  SECTION("another file in the same place") {
+    const SharedMemory other(kMiB, 0x20'0000, 0x6000'0000'0000);
+    other.data()[0] = std::byte{7};
+    table.files[1] = other.fd();
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    std::array<std::byte, 1> copy{};
+    REQUIRE(map.picture()->read(second.guest(0), copy));
+    CHECK(copy[0] == std::byte{7});
+  }
+  SECTION("another part of the same file, another place of the same part") {
+    REQUIRE(::ftruncate(second.fd(), 2 * kMiB) == 0);
+    table.regions[1].offset = kMiB;
+    REQUIRE(table.tell(map).ok());
+    REQUIRE(::pwrite(second.fd(), "there", 5, kMiB) == 5);
+    table.regions[1].user += 64 * kMiB;
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    CHECK(std::memcmp(map.picture()->at_user(table.regions[1].user, 5, true), "there", 5) == 0);
+    CHECK(map.picture()->at_user(second.user(0), 5, true) == nullptr);
+  }
+  SECTION("the same file, to be read only") {
+    const base::UniqueFd only_read(
+        ::open(("/proc/self/fd/" + std::to_string(second.fd())).c_str(), O_RDONLY | O_CLOEXEC));
+    table.files[1] = only_read.get();
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    CHECK_FALSE(map.picture()->holds(second.guest(0), 1, true));
+  }
+  SECTION("one that cannot be: all stays") {
+    table.regions[1].size = 2 * kMiB;
+    CHECK(table.tell(map).code() == EINVAL);
+    CHECK(map.picture() == before);
+  }
+}
+
 TEST_CASE("address space is used again, whole") {
   SharedMemory memory(kMiB);
   // As much as an arena has: it fits into the first one only when nothing is left in pieces.

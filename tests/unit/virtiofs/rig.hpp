@@ -72,6 +72,13 @@ class Rig {
     return options;
   }
 
+  // Only such a one takes single regions of memory.
+  static DeviceOptions no_window() {
+    DeviceOptions options = defaults();
+    options.window = 0;
+    return options;
+  }
+
   explicit Rig(DeviceOptions options = defaults()) {
     base::log::init_callback([this](base::log::Level, const std::string& line) {
       const std::lock_guard lock(mutex_);
