@@ -176,6 +176,11 @@ const std::array kLies{
         [](VirtiofsFrontend& vmm, SharedMemory& memory) {
           vmm.send_value(Request::kSetMemTable, wire::MemoryTable{1, 0, {memory.region()}});
         }},
+    Lie{"a table with a descriptor too many",
+        [](VirtiofsFrontend& vmm, SharedMemory& memory) {
+          const std::array fds{memory.fd(), memory.fd()};
+          vmm.send_value(Request::kSetMemTable, wire::MemoryTable{1, 0, {memory.region()}}, fds);
+        }},
     Lie{"a region without its descriptor",
         [](VirtiofsFrontend& vmm, SharedMemory& memory) {
           vmm.send_value(Request::kAddMemReg, wire::SingleRegion{0, memory.region()});
