@@ -61,6 +61,7 @@ class GuestServer {
             {"handles", guest.handles},
             {"connections", device.connections},
             {"malformed", device.malformed},
+            {"unreachable", device.unreachable},
             {"stopped_rings", device.broken},
             {"requests", std::move(requests)}};
   }
@@ -89,7 +90,9 @@ class GuestServer {
     guest.unmap = [this](std::uint64_t window_off, std::uint64_t len) {
       return window_.unmap(window_off, len);
     };
-    guest.unmap_all = [this] { window_.unmap_all(); };
+    guest.unmap_all = [this] {
+      window_.unmap_all();
+    };
     auto session = fuse::GuestSession::create(fs, std::move(guest));
     if (!session) {
       fail(kExitFailure, "option '--virtiofs': {}",

@@ -41,20 +41,17 @@ const GuestRegion* GuestMemory::find(std::uint64_t guest) const {
   return guest - region.guest < region.size ? &region : nullptr;
 }
 
-bool GuestMemory::holds(std::uint64_t guest, std::uint64_t len, bool write) const {
-  if (wraps(guest, len)) {
-    return false;
-  }
-  while (len > 0) {
-    const GuestRegion* const region = find(guest);
+std::uint64_t GuestMemory::held(std::uint64_t guest, std::uint64_t len, bool write) const {
+  std::uint64_t held = 0;
+  // No region reaches the end of all addresses, so that the sum cannot wrap.
+  while (held < len) {
+    const GuestRegion* const region = find(guest + held);
     if (region == nullptr || !region->mapping || (write && !region->mapping->writable())) {
-      return false;
+      break;
     }
-    const std::uint64_t n = std::min(len, region->size - (guest - region->guest));
-    guest += n;
-    len -= n;
+    held += std::min(len - held, region->size - (guest + held - region->guest));
   }
-  return true;
+  return held;
 }
 
 void GuestMemory::pieces(std::uint64_t guest, std::uint64_t len, Spans& out) const {

@@ -38,8 +38,8 @@ class GuestMemory {
   GuestMemory(std::vector<GuestRegion> regions, Arenas arenas)
       : regions_(std::move(regions)), arenas_(std::move(arenas)) {}
 
-  // Whether all of [guest, guest + len) is memory, to be written if `write` is set.
-  [[nodiscard]] bool holds(std::uint64_t guest, std::uint64_t len, bool write) const;
+  // How many bytes from `guest` on are memory, to be written if `write` is set; `len` at most.
+  [[nodiscard]] std::uint64_t held(std::uint64_t guest, std::uint64_t len, bool write) const;
 
   // Appends the pieces of [guest, guest + len), which is held, to `out`: more than one where
   // regions meet.
