@@ -61,6 +61,7 @@ class GuestServer {
             {"handles", guest.handles},
             {"connections", device.connections},
             {"malformed", device.malformed},
+            {"unreachable", device.unreachable},
             {"stopped_rings", device.broken},
             {"requests", std::move(requests)}};
   }

@@ -10,13 +10,15 @@ void Chain::clear() {
   writable.clear();
   readable_bytes = 0;
   room = 0;
+  unreachable = false;
   memory.reset();
 }
 
 void Chain::gather(std::span<std::byte> into) const {
-  for (const std::span<std::byte> piece : readable) {
-    std::memcpy(into.data(), piece.data(), piece.size());
-    into = into.subspan(piece.size());
+  for (auto piece = readable.begin(); !into.empty(); ++piece) {
+    const std::size_t n = std::min(piece->size(), into.size());
+    std::memcpy(into.data(), piece->data(), n);
+    into = into.subspan(n);
   }
 }
 
@@ -49,6 +51,19 @@ bool Chain::scatter(std::span<const iovec> pieces, std::size_t& written) const {
 
 const char* ChainReader::read(std::uint16_t head, Chain& chain) {
   chain.head = head;
+  if (const char* wrong = walk(head, chain); wrong != nullptr) {
+    return wrong;
+  }
+  chain.unreachable = reads_end_ || writes_end_;
+  if (!chain.unreachable ||
+      (chain.readable_bytes >= kMessageHeader && chain.room >= kAnswerHeader)) {
+    return nullptr;
+  }
+  return reads_end_ ? "a descriptor is outside of the guest's memory"
+                    : "a descriptor to be written is outside of the guest's memory";
+}
+
+const char* ChainReader::walk(std::uint16_t head, Chain& chain) {
   std::uint16_t index = head;
   for (;;) {
     if (index >= num_) {
@@ -111,27 +126,39 @@ const char* ChainReader::add(const wire::Descriptor& descriptor, Chain& chain) {
   if (descriptor.len == 0) {
     return "a descriptor of no bytes";
   }
-  // All of it must be memory, but what is too long for a message is not kept: a chain has few
-  // pieces.
-  const bool write = (descriptor.flags & wire::kDeviceWrites) != 0;
-  if (!memory_.holds(descriptor.address, descriptor.len, write)) {
-    return write ? "a descriptor to be written is outside of the guest's memory"
-                 : "a descriptor is outside of the guest's memory";
-  }
-  if (write) {
-    const std::size_t n = std::min<std::size_t>(descriptor.len, kMostMessage - chain.room);
-    chain.room += n;
-    memory_.pieces(descriptor.address, n, chain.writable);
+  if ((descriptor.flags & wire::kDeviceWrites) != 0) {
+    writing_ = true;
+    add_writable(descriptor, chain);
     return nullptr;
   }
-  if (!chain.writable.empty()) {
+  if (writing_) {
     return "a descriptor to be read behind one to be written";
   }
-  chain.readable_bytes += descriptor.len;
-  if (chain.readable_bytes <= kMostMessage) {
-    memory_.pieces(descriptor.address, descriptor.len, chain.readable);
-  }
+  add_readable(descriptor, chain);
   return nullptr;
+}
+
+// What is too long for a message is counted, but not kept: a chain has few pieces.
+void ChainReader::add_readable(const wire::Descriptor& descriptor, Chain& chain) {
+  if (reads_end_) {
+    return;
+  }
+  const std::uint64_t held = memory_.held(descriptor.address, descriptor.len, false);
+  reads_end_ = held < descriptor.len;
+  const std::uint64_t kept = std::min<std::uint64_t>(chain.readable_bytes, kMostMessage);
+  memory_.pieces(descriptor.address, std::min(held, kMostMessage - kept), chain.readable);
+  chain.readable_bytes += held;
+}
+
+void ChainReader::add_writable(const wire::Descriptor& descriptor, Chain& chain) {
+  if (writes_end_) {
+    return;
+  }
+  const std::uint64_t held = memory_.held(descriptor.address, descriptor.len, true);
+  writes_end_ = held < descriptor.len;
+  const std::size_t n = std::min<std::size_t>(held, kMostMessage - chain.room);
+  chain.room += n;
+  memory_.pieces(descriptor.address, n, chain.writable);
 }
 
 }  // namespace pmemfs::virtiofs

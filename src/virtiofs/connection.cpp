@@ -25,6 +25,8 @@ Connection::Connection(ConnectionParts parts) : parts_(std::move(parts)) {
   publish_memory();
 }
 
+// Single regions only where they are asked for: QEMU tells what windows show as memory, and ends
+// where that are too many (docs/decisions/0009-qemu-memory-slots.md).
 std::uint64_t Connection::offered() const {
   return kProtocolFeatures | (parts_.window > 0 ? wire::kShmem : 0) |
          (parts_.memory_slots ? wire::kMemSlots : 0);

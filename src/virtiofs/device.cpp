@@ -205,6 +205,7 @@ DeviceStatus Device::status() const {
   status.connections = connections_.load();
   status.requests = counters_.requests.load();
   status.malformed = counters_.malformed.load();
+  status.unreachable = counters_.unreachable.load();
   status.broken = counters_.broken.load();
   status.wakes = counters_.wakes.load();
   status.calls = counters_.calls.load();

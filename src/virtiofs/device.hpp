@@ -41,10 +41,11 @@ struct DeviceStatus {
   unsigned running = 0;           // queues that the guest uses
   std::uint64_t connections = 0;  // VMMs that came so far
   std::uint64_t requests = 0;
-  std::uint64_t malformed = 0;  // chains that were no message
-  std::uint64_t broken = 0;     // rings that had to be stopped
-  std::uint64_t wakes = 0;      // threads that were called to help
-  std::uint64_t calls = 0;      // interrupts of the guest
+  std::uint64_t malformed = 0;    // chains that were no message
+  std::uint64_t unreachable = 0;  // requests in memory that was not told: answered with EFAULT
+  std::uint64_t broken = 0;       // rings that had to be stopped
+  std::uint64_t wakes = 0;        // threads that were called to help
+  std::uint64_t calls = 0;        // interrupts of the guest
 };
 
 // Thread-safe, but start() and stop().

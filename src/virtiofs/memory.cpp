@@ -1,5 +1,6 @@
 #include "virtiofs/memory.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -16,6 +17,11 @@ bool wraps(std::uint64_t begin, std::uint64_t size) {
 
 bool overlap(std::uint64_t a, std::uint64_t a_size, std::uint64_t b, std::uint64_t b_size) {
   return a < b + b_size && b < a + a_size;
+}
+
+bool may_write(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_ACCMODE) == O_RDWR;
 }
 
 bool is_character_device(int fd) {
@@ -35,20 +41,17 @@ const GuestRegion* GuestMemory::find(std::uint64_t guest) const {
   return guest - region.guest < region.size ? &region : nullptr;
 }
 
-bool GuestMemory::holds(std::uint64_t guest, std::uint64_t len, bool write) const {
-  if (wraps(guest, len)) {
-    return false;
-  }
-  while (len > 0) {
-    const GuestRegion* const region = find(guest);
+std::uint64_t GuestMemory::held(std::uint64_t guest, std::uint64_t len, bool write) const {
+  std::uint64_t held = 0;
+  // No region reaches the end of all addresses, so that the sum cannot wrap.
+  while (held < len) {
+    const GuestRegion* const region = find(guest + held);
     if (region == nullptr || !region->mapping || (write && !region->mapping->writable())) {
-      return false;
+      break;
     }
-    const std::uint64_t n = std::min(len, region->size - (guest - region->guest));
-    guest += n;
-    len -= n;
+    held += std::min(len - held, region->size - (guest + held - region->guest));
   }
-  return true;
+  return held;
 }
 
 void GuestMemory::pieces(std::uint64_t guest, std::uint64_t len, Spans& out) const {
@@ -96,7 +99,9 @@ Status GuestMemoryMap::set(std::span<const wire::MemoryRegion> regions,
   for (std::size_t i = 0; i < regions.size(); ++i) {
     PMEMFS_CHECK(insert(regions[i], fds[i].get(), made));
   }
-  publish(std::move(made));
+  if (made != picture_->regions()) {
+    publish(std::move(made));
+  }
   return {};
 }
 
@@ -135,20 +140,34 @@ Status GuestMemoryMap::insert(const wire::MemoryRegion& region, int fd,
       return Error(EEXIST);
     }
   }
-  GuestRegion made{region.guest, region.user, region.size, nullptr};
-  auto mapped = arenas_.map(fd, region.offset, region.size);
-  if (mapped) {
-    made.mapping = std::move(*mapped);
-  } else if (mapped.code() != EINVAL || !is_character_device(fd)) {
-    // A DAX device whose pages are too large is left a hole: a window of it may be in the guest's
-    // address space, which nobody needs to reach through a ring.
-    return mapped.error();
-  }
+  PMEMFS_TRY(const FileId file, FileId::of(fd));
+  GuestRegion made{region.guest, region.user, region.size, region.offset, file, nullptr};
+  PMEMFS_TRY(made.mapping, mapping_of(made, fd));
   const auto place =
       std::upper_bound(into.begin(), into.end(), made.guest,
                        [](std::uint64_t g, const GuestRegion& r) { return g < r.guest; });
   into.insert(place, std::move(made));
   return {};
+}
+
+// The one that is there when nothing has changed; what its file has lost since is seen when it is
+// touched.
+Result<std::shared_ptr<const Mapping>> GuestMemoryMap::mapping_of(const GuestRegion& region,
+                                                                  int fd) {
+  for (const GuestRegion& old : picture_->regions()) {
+    if (old.guest == region.guest && old.user == region.user && old.size == region.size &&
+        old.offset == region.offset && old.file == region.file && old.mapping != nullptr &&
+        old.mapping->writable() == may_write(fd)) {
+      return old.mapping;
+    }
+  }
+  auto mapped = arenas_.map(fd, region.offset, region.size);
+  if (!mapped && mapped.code() == EINVAL && is_character_device(fd)) {
+    // A DAX device whose pages are too large is left a hole: it may be in the guest's address
+    // space, and nobody needs to reach it through a ring.
+    return std::shared_ptr<const Mapping>();
+  }
+  return mapped;
 }
 
 void GuestMemoryMap::publish(std::vector<GuestRegion> regions) {

@@ -11,16 +11,21 @@
 #include "base/unique_fd.hpp"
 #include "pmemfs/result.hpp"
 #include "virtiofs/arena.hpp"
+#include "virtiofs/file_id.hpp"
 #include "virtiofs/protocol.hpp"
 
 namespace pmemfs::virtiofs {
 
 struct GuestRegion {
-  std::uint64_t guest;  // first guest-physical address
-  std::uint64_t user;   // first address in the VMM
-  std::uint64_t size;   // bytes
+  std::uint64_t guest;   // first guest-physical address
+  std::uint64_t user;    // first address in the VMM
+  std::uint64_t size;    // bytes
+  std::uint64_t offset;  // in its file
+  FileId file;
   // Null: memory of a device that cannot be mapped here; there are no bytes.
   std::shared_ptr<const Mapping> mapping;
+
+  friend bool operator==(const GuestRegion&, const GuestRegion&) = default;
 };
 
 using Spans = std::vector<std::span<std::byte>>;
@@ -33,8 +38,8 @@ class GuestMemory {
   GuestMemory(std::vector<GuestRegion> regions, Arenas arenas)
       : regions_(std::move(regions)), arenas_(std::move(arenas)) {}
 
-  // Whether all of [guest, guest + len) is memory, to be written if `write` is set.
-  [[nodiscard]] bool holds(std::uint64_t guest, std::uint64_t len, bool write) const;
+  // How many bytes from `guest` on are memory, to be written if `write` is set; `len` at most.
+  [[nodiscard]] std::uint64_t held(std::uint64_t guest, std::uint64_t len, bool write) const;
 
   // Appends the pieces of [guest, guest + len), which is held, to `out`: more than one where
   // regions meet.
@@ -67,7 +72,8 @@ class GuestMemoryMap {
   GuestMemoryMap()
       : picture_(std::make_shared<GuestMemory>(std::vector<GuestRegion>(), Arenas())) {}
 
-  // Regions with their descriptors, in place of all that were. On an error nothing is changed.
+  // Regions with their descriptors, in place of all that were. On an error nothing is changed. What
+  // stays as it was stays mapped where it was, and the picture is the same one when all does.
   Status set(std::span<const wire::MemoryRegion> regions, std::span<base::UniqueFd> fds);
   // One more. EINVAL: empty, beyond the end of addresses or of the file; EEXIST: overlaps another
   // one; ENOSPC: too many; else Arenas::map's errors.
@@ -79,6 +85,7 @@ class GuestMemoryMap {
 
  private:
   Status insert(const wire::MemoryRegion& region, int fd, std::vector<GuestRegion>& into);
+  Result<std::shared_ptr<const Mapping>> mapping_of(const GuestRegion& region, int fd);
   void publish(std::vector<GuestRegion> regions);
 
   Arenas arenas_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <system_error>
 #include <utility>
 
@@ -17,8 +18,18 @@ using Clock = std::chrono::steady_clock;
 using Popped = Virtqueue::Popped;
 using namespace std::chrono_literals;
 
-// The header that every FUSE message begins with: bytes.
-constexpr std::size_t kLeastMessage = 40;
+// What messages and answers begin with.
+struct MessageHead {
+  std::uint32_t len;
+  std::uint32_t kind;
+  std::uint64_t unique;
+};
+struct AnswerHead {
+  std::uint32_t len;
+  std::int32_t error;
+  std::uint64_t unique;
+};
+static_assert(sizeof(AnswerHead) == kAnswerHeader);
 
 // How often a ring without kicks is looked at.
 constexpr int kLookMillis = 1;
@@ -258,7 +269,11 @@ void Queue::call_helper() {
 
 void Queue::serve(Worker& worker) {
   Chain& chain = worker.chain;
-  if (chain.readable_bytes < kLeastMessage || chain.readable_bytes > kMostMessage) {
+  if (chain.unreachable) {
+    refuse(worker);
+    return;
+  }
+  if (chain.readable_bytes < kMessageHeader || chain.readable_bytes > kMostMessage) {
     owner_.counters.malformed.fetch_add(1, std::memory_order_relaxed);
     answer(worker, 0);
     return;
@@ -291,6 +306,23 @@ void Queue::serve(Worker& worker) {
     owner_.memory_lost();
   }
   answer(worker, static_cast<std::uint32_t>(given.written));
+}
+
+// Parts of the request lie where nobody told us of memory: in a window, as when the guest writes
+// from a mapped file with O_DIRECT. The request fails, and not the ring.
+void Queue::refuse(Worker& worker) {
+  const Chain& chain = worker.chain;
+  MessageHead head{};
+  chain.gather(std::as_writable_bytes(std::span(&head, 1)));
+  AnswerHead answer_head{sizeof(AnswerHead), -EFAULT, head.unique};
+  const std::array<iovec, 1> pieces{{{&answer_head, sizeof answer_head}}};
+  std::size_t written = 0;
+  (void)chain.scatter(pieces, written);  // there is room
+  owner_.counters.unreachable.fetch_add(1, std::memory_order_relaxed);
+  if (chain.memory->faulted()) {
+    owner_.memory_lost();
+  }
+  answer(worker, static_cast<std::uint32_t>(written));
 }
 
 void Queue::answer(Worker& worker, std::uint32_t written) {

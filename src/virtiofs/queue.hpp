@@ -28,10 +28,11 @@ namespace pmemfs::virtiofs {
 // Of all queues of a device since its beginning.
 struct QueueCounters {
   std::atomic<std::uint64_t> requests{0};
-  std::atomic<std::uint64_t> malformed{0};  // chains that are no message
-  std::atomic<std::uint64_t> broken{0};     // rings that had to be stopped
-  std::atomic<std::uint64_t> wakes{0};      // threads that were called to help
-  std::atomic<std::uint64_t> calls{0};      // interrupts of the guest
+  std::atomic<std::uint64_t> malformed{0};    // chains that are no message
+  std::atomic<std::uint64_t> unreachable{0};  // requests in memory that was not told
+  std::atomic<std::uint64_t> broken{0};       // rings that had to be stopped
+  std::atomic<std::uint64_t> wakes{0};        // threads that were called to help
+  std::atomic<std::uint64_t> calls{0};        // interrupts of the guest
 };
 
 struct QueueOptions {
@@ -106,6 +107,7 @@ class Queue {
   void done(Worker& worker);
   void tell_error(std::unique_lock<std::mutex>& lock, Worker& worker);
   void serve(Worker& worker);
+  void refuse(Worker& worker);
   void answer(Worker& worker, std::uint32_t written);
   // Under the mutex:
   [[nodiscard]] bool runs() const;

@@ -77,9 +77,16 @@ void Queue::set_addresses(std::uint64_t descriptors, std::uint64_t available, st
 
 void Queue::set_memory(std::shared_ptr<const GuestMemory> memory) {
   const std::lock_guard lock(mutex_);
+  if (memory == memory_) {
+    return;
+  }
   memory_ = std::move(memory);
-  if (ring_.attached() && !broken_) {
-    attach();
+  if (!ring_.attached() || broken_) {
+    return;
+  }
+  const std::uint16_t* const looked_at = ring_.peek().index;
+  attach();
+  if (broken_ || ring_.peek().index != looked_at) {
     change();
   }
 }

@@ -177,15 +177,24 @@ void tell(test::VirtiofsFrontend& vmm, fuzz::Input& input, World& world) {
   vmm.send(request, content, fds, wire::kVersion | (count >= 128 ? wire::kNeedReply : 0U));
 }
 
+bool has_window(std::uint8_t how) {
+  return (how & 4U) != 0;
+}
+
 // Rings that can run, with requests in them; the input says what comes of it.
 void begin(test::VirtiofsFrontend& vmm, World& world, std::uint8_t how) {
-  vmm.send_value(Request::kSetProtocolFeatures, ~std::uint64_t{0} & 0x40a629);
+  vmm.send_value(Request::kSetProtocolFeatures,
+                 0x2629 | (has_window(how) ? wire::kShmem : wire::kMemSlots));
   if ((how & 1U) == 0) {
     return;
   }
   vmm.send_value(Request::kSetFeatures, test::VirtiofsFrontend::kAllFeatures);
   const std::array memory{world.memory.fd()};
-  vmm.send_value(Request::kAddMemReg, wire::SingleRegion{0, world.memory.region()}, memory);
+  if (has_window(how)) {
+    vmm.send_value(Request::kSetMemTable, wire::MemoryTable{1, 0, {world.memory.region()}}, memory);
+  } else {
+    vmm.send_value(Request::kAddMemReg, wire::SingleRegion{0, world.memory.region()}, memory);
+  }
   for (std::uint32_t i = 0; i < kQueues && (how & 2U) != 0; ++i) {
     const std::array kick{world.rings[i].kick_fd()};
     vmm.send_value(Request::kSetVringNum, wire::VringState{i, 16});
@@ -201,7 +210,7 @@ std::size_t open_descriptors() {
 }
 
 // The device's side, without a listener.
-void serve(int socket) {
+void serve(int socket, std::uint64_t window) {
   const DeviceHandler handler{
       [](std::span<std::byte> message, std::size_t, const AnswerSink& sink) {
         const std::array<iovec, 1> pieces{{{message.data(), message.size()}}};
@@ -222,7 +231,7 @@ void serve(int socket) {
   }
   BackendChannel channel(std::chrono::milliseconds(1), [] {});
   fuzz::demand(channel.prepare().ok(), "an event");
-  Connection connection({"vm", {}, 1U << 21U, true, queues, channel, [] {
+  Connection connection({"vm", {}, window, window == 0, queues, channel, [] {
                          }});
   connection.serve(socket, -1);
   for (const auto& queue : queues) {
@@ -259,6 +268,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   fuzz::Input input(data, size);
   World world;
   const std::size_t descriptors = open_descriptors();
+  const std::uint8_t how = input.byte();
   {
     for (DriverRing& ring : world.rings) {
       for (int i = 0; i < 3; ++i) {
@@ -272,13 +282,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const base::UniqueFd answers(pair[1]);
     {
       test::VirtiofsFrontend vmm{base::UniqueFd(vmm_side)};
-      begin(vmm, world, input.byte());
+      begin(vmm, world, how);
       for (std::size_t i = 0; i < kMostMessages && !input.empty(); ++i) {
         tell(vmm, input, world);
       }
     }
     ::shutdown(answers.get(), SHUT_WR);
-    serve(ours.get());
+    serve(ours.get(), has_window(how) ? 1U << 21U : 0);
     check_answers(answers.get());
   }
   fuzz::demand_equal(descriptors, open_descriptors(), "descriptors that are kept");

@@ -55,10 +55,17 @@ struct Machine {
   }
 };
 
-// Bytes of the guest's memory, each by its offset.
+// Bytes of the guest's memory, each by its offset, up to the first one that is not in it.
 struct Reading {
   std::vector<std::uint64_t> readable;
   std::vector<std::uint64_t> writable;
+  bool writes = false;  // something is to be written
+  bool readable_ends = false;
+  bool writable_ends = false;
+
+  [[nodiscard]] bool unreachable() const { return readable_ends || writable_ends; }
+  // So that it can be refused: with the headers of message and answer.
+  [[nodiscard]] bool refusable() const { return readable.size() >= 40 && writable.size() >= 16; }
 };
 
 // A chain as the rules have it; nothing when they are broken. Short, slow, and on a copy.
@@ -92,7 +99,8 @@ class Model {
         return std::nullopt;
       }
       if ((d.flags & wire::kNext) == 0) {
-        return reading;
+        return reading.unreachable() && !reading.refusable() ? std::nullopt
+                                                             : std::optional(reading);
       }
       index = d.next;
     }
@@ -106,19 +114,20 @@ class Model {
     std::memcpy(&d, memory_.data() + offset, sizeof d);
     return true;
   }
-  bool add(const wire::Descriptor& d, Reading& reading) const {
+  static bool add(const wire::Descriptor& d, Reading& reading) {
     const bool write = (d.flags & wire::kDeviceWrites) != 0;
 #ifndef PMEMFS_CONTROL_MODEL
-    if (!write && !reading.writable.empty()) {
+    if (!write && reading.writes) {
       return false;
     }
 #endif
-    const std::uint64_t offset = d.address - kGuest;
-    if (d.address < kGuest || offset > kSize || d.len > kSize - offset) {
-      return false;
-    }
-    for (std::uint64_t i = 0; i < d.len; ++i) {
-      (write ? reading.writable : reading.readable).push_back(offset + i);
+    reading.writes |= write;
+    bool& ends = write ? reading.writable_ends : reading.readable_ends;
+    for (std::uint64_t at = d.address; !ends && at - d.address < d.len; ++at) {
+      ends = at < kGuest || at - kGuest >= kSize;
+      if (!ends) {
+        (write ? reading.writable : reading.readable).push_back(at - kGuest);
+      }
     }
     return true;
   }
@@ -227,6 +236,7 @@ bool take(const Machine& machine, Virtqueue& ring, std::uint16_t num, bool indir
   }
   const GuestMemory& memory = *machine.map.picture();
   fuzz::demand(reading->writable.size() <= kMostMessage, "a model of small memory");
+  fuzz::demand(reading->unreachable() == chain.unreachable, "whether all of it is there");
   fuzz::demand(offsets(chain.readable, memory) == reading->readable, "what is read");
   fuzz::demand(offsets(chain.writable, memory) == reading->writable, "what is written");
   fuzz::demand_equal(reading->readable.size(), chain.readable_bytes, "the length of a message");

@@ -132,18 +132,36 @@ bool VirtiofsFrontend::hung_up() {
 
 void VirtiofsFrontend::handshake(std::uint64_t without) {
   const std::uint64_t features = ask(wire::Request::kGetFeatures) & ~without;
-  const std::uint64_t protocol = ask(wire::Request::kGetProtocolFeatures);
-  send_value(wire::Request::kSetProtocolFeatures, protocol);
+  protocol_ = ask(wire::Request::kGetProtocolFeatures);
+  send_value(wire::Request::kSetProtocolFeatures, protocol_);
   send(wire::Request::kSetOwner);
   send_value(wire::Request::kSetFeatures, features);
 }
 
 void VirtiofsFrontend::add_memory(const SharedMemory& memory) {
-  const wire::SingleRegion region{0, memory.region()};
-  const std::array fds{memory.fd()};
-  if (acknowledged(wire::Request::kAddMemReg, region, fds) != 0) {
+  std::uint64_t refused = 0;
+  if ((protocol_ & wire::kMemSlots) != 0) {
+    const std::array fds{memory.fd()};
+    refused = acknowledged(wire::Request::kAddMemReg, wire::SingleRegion{0, memory.region()}, fds);
+  } else {
+    std::vector<const SharedMemory*> all = told_;
+    all.push_back(&memory);
+    refused = set_memory(std::move(all));
+  }
+  if (refused != 0) {
     throw std::runtime_error("the device does not take the memory");
   }
+}
+
+std::uint64_t VirtiofsFrontend::set_memory(std::vector<const SharedMemory*> memory) {
+  told_ = std::move(memory);
+  wire::MemoryTable table{};
+  std::vector<int> fds;
+  for (const SharedMemory* const one : told_) {
+    table.regions.at(table.count++) = one->region();
+    fds.push_back(one->fd());
+  }
+  return acknowledged(wire::Request::kSetMemTable, table, fds);
 }
 
 void VirtiofsFrontend::start_ring(std::uint32_t index, const DriverRing& ring, std::uint16_t base) {

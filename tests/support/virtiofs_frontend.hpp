@@ -143,7 +143,11 @@ class VirtiofsFrontend {
 
   // Agrees on all that is offered, but for `without` of the features.
   void handshake(std::uint64_t without = 0);
+  // As a region of its own, or in a table with those before, which live as long; whatever the
+  // device has agreed to.
   void add_memory(const SharedMemory& memory);
+  // In place of all that was told; the device's answer: 0 is well.
+  std::uint64_t set_memory(std::vector<const SharedMemory*> memory);
   // Tells a ring and starts it at `base`.
   void start_ring(std::uint32_t index, const DriverRing& ring, std::uint16_t base = 0);
   // Stops it; where it would go on.
@@ -166,6 +170,8 @@ class VirtiofsFrontend {
   void close_channel();
 
   base::UniqueFd socket_;
+  std::uint64_t protocol_ = 0;  // features of it that were agreed on
+  std::vector<const SharedMemory*> told_;
   base::UniqueFd channel_;
   std::thread channel_thread_;
   std::atomic<WindowMode> mode_{WindowMode::kAnswer};

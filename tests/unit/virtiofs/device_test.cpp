@@ -11,12 +11,10 @@ TEST_CASE("a VMM learns what the device is") {
   VirtiofsFrontend vmm(rig.socket());
   CHECK(vmm.ask(Request::kGetFeatures) == VirtiofsFrontend::kAllFeatures);
   const std::uint64_t protocol = vmm.ask(Request::kGetProtocolFeatures);
-  CHECK(protocol ==
-        (wire::kMultiQueue | wire::kReplyAck | wire::kBackendReq | wire::kConfig |
-         wire::kBackendSendFd | wire::kCanResetDevice | wire::kMemSlots | wire::kShmem));
+  CHECK(protocol == (wire::kMultiQueue | wire::kReplyAck | wire::kBackendReq | wire::kConfig |
+                     wire::kBackendSendFd | wire::kCanResetDevice | wire::kShmem));
   vmm.handshake();
   CHECK(vmm.ask(Request::kGetQueueNum) == 3);
-  CHECK(vmm.ask(Request::kGetMaxMemSlots) == GuestMemoryMap::kMostRegions);
 
   vmm.send(Request::kGetShmemConfig);
   const Bytes shmem = vmm.receive(Request::kGetShmemConfig);
@@ -30,9 +28,7 @@ TEST_CASE("a VMM learns what the device is") {
 
 TEST_CASE("regions of memory are taken one by one only where that is asked for") {
   CHECK_FALSE(DeviceOptions().memory_slots);
-  DeviceOptions options = Rig::defaults();
-  options.memory_slots = false;
-  Rig rig(options);
+  Rig rig;
   VirtiofsFrontend vmm(rig.socket());
   CHECK((vmm.ask(Request::kGetProtocolFeatures) & wire::kMemSlots) == 0);
   vmm.handshake();
@@ -41,12 +37,12 @@ TEST_CASE("regions of memory are taken one by one only where that is asked for")
 }
 
 TEST_CASE("a device without a window has no shared memory") {
-  DeviceOptions options = Rig::defaults();
-  options.window = 0;
-  Rig rig(options);
+  Rig rig(Rig::no_window());
   VirtiofsFrontend vmm(rig.socket());
-  CHECK((vmm.ask(Request::kGetProtocolFeatures) & wire::kShmem) == 0);
+  const std::uint64_t protocol = vmm.ask(Request::kGetProtocolFeatures);
+  CHECK((protocol & (wire::kShmem | wire::kMemSlots)) == wire::kMemSlots);
   vmm.handshake();
+  CHECK(vmm.ask(Request::kGetMaxMemSlots) == GuestMemoryMap::kMostRegions);
   vmm.send(Request::kGetShmemConfig);
   CHECK(vmm.hung_up());
 }
@@ -347,7 +343,7 @@ TEST_CASE("a ring that begins anew while another runs stops that first") {
 }
 
 TEST_CASE("memory changes while rings run") {
-  Rig rig;
+  Rig rig(Rig::no_window());
   VirtiofsFrontend& vmm = rig.connect();
   DriverRing& ring = rig.start(1);
   SharedMemory more(2U << 20U, 0x8000'0000, 0x6000'0000'0000);
@@ -394,6 +390,62 @@ TEST_CASE("a table of memory takes the place of the one before") {
   const std::array one{more.fd()};
   REQUIRE(vmm.acknowledged(Request::kSetMemTable, table, one) == 0);
   CHECK(rig.device().status().broken == 1);
+}
+
+TEST_CASE("tables of memory come again and again while rings run") {
+  Rig rig;
+  VirtiofsFrontend& vmm = rig.connect();
+  const SharedMemory more(2U << 20U, 0x8000'0000, 0x6000'0000'0000);
+  // One of a thread that sleeps, one with requests under way, one that is busy.
+  DriverRing& quiet = rig.start(0);
+  DriverRing& holds = rig.start(1);
+  DriverRing& busy = rig.start(2);
+  holds.submit(message(Op::kHold, 1), kHeader);
+  REQUIRE(rig.wait_held(1));
+  std::atomic<bool> enough{false};
+  unsigned wrong = 0;
+  std::thread driver([&] {
+    for (std::uint32_t i = 0; !enough || i < 100; ++i) {
+      wrong += echo(busy, message(Op::kEcho, i)) == message(Op::kEcho, i) ? 0U : 1U;
+    }
+  });
+  for (int i = 0; i < 100; ++i) {
+    CHECK(vmm.set_memory({&rig.memory(), &more}) == 0);
+    CHECK(vmm.set_memory({&rig.memory(), &more}) == 0);
+    CHECK(vmm.set_memory({&more, &rig.memory()}) == 0);
+    CHECK(vmm.set_memory({&rig.memory()}) == 0);
+  }
+  enough = true;
+  driver.join();
+  CHECK(wrong == 0);
+  CHECK(echo(quiet, message(Op::kEcho, 2)) == message(Op::kEcho, 2));
+  CHECK(echo(holds, message(Op::kEcho, 3)) == message(Op::kEcho, 3));
+  rig.release();
+  CHECK(holds.wait().answer == message(Op::kHold, 1));
+  CHECK(rig.device().status().broken == 0);
+}
+
+TEST_CASE("a ring whose memory is another file's is looked at there") {
+  Rig rig;
+  VirtiofsFrontend& vmm = rig.connect();
+  const SharedMemory copy(16U << 20U);
+  DriverRing& ring = rig.start(1);
+  REQUIRE(echo(ring, message(Op::kEcho, 1)) == message(Op::kEcho, 1));
+  std::memcpy(copy.data(), rig.memory().data(), 16U << 20U);
+  const auto used = reinterpret_cast<std::byte*>(ring.used()) - rig.memory().data();
+  auto* const there = reinterpret_cast<std::uint16_t*>(copy.data() + used);
+  std::uint16_t& wants_kick_at = there[2 + 4 * std::size_t{ring.options().num}];
+  wants_kick_at = 77;
+  REQUIRE(vmm.set_memory({&copy}) == 0);
+  // A thread that sleeps has to ask for kicks there, too.
+  CHECK(eventually([&] { return std::atomic_ref(wants_kick_at).load() == 1; }));
+  // The guest's stores into what was its memory before are nothing to anybody.
+  ring.submit(message(Op::kEcho, 2), kHeader);
+  CHECK(vmm.ask(Request::kGetQueueNum) == 3);
+  CHECK_FALSE(ring.poll().has_value());
+  std::memcpy(copy.data(), rig.memory().data(), 16U << 20U);
+  ring.kick();
+  CHECK(eventually([&] { return std::atomic_ref(there[1]).load() == 2; }));
 }
 
 TEST_CASE("stop() finishes what is under way and removes the socket") {

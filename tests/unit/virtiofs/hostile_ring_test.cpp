@@ -98,6 +98,32 @@ const std::array kLies{
           ring.descriptors()[1] = {8, kHeader, wire::kDeviceWrites, 0};
           ring.expose(0);
         }},
+    Lie{"a message that ends outside of memory before its header does",
+        "outside of the guest's memory",
+        [](DriverRing& ring, SharedMemory& memory) {
+          ring.descriptors()[0] = {memory.guest(kBytes), kHeader - 1, wire::kNext, 1};
+          ring.descriptors()[1] = {8, 1, wire::kNext, 2};
+          ring.descriptors()[2] = {memory.guest(kBytes), 16, wire::kDeviceWrites, 0};
+          ring.expose(0);
+        }},
+    Lie{"an answer that ends outside of memory before its header does", "to be written is outside",
+        [](DriverRing& ring, SharedMemory& memory) {
+          ring.descriptors()[0] = readable(memory, wire::kNext, 1);
+          ring.descriptors()[1] = {memory.guest(16U << 20U) - 15, 16, wire::kDeviceWrites, 0};
+          ring.expose(0);
+        }},
+    Lie{"a message outside of memory that wants no answer", "outside of the guest's memory",
+        [](DriverRing& ring, SharedMemory& memory) {
+          ring.descriptors()[0] = readable(memory, wire::kNext, 1);
+          ring.descriptors()[1] = {8, 1, 0, 0};
+          ring.expose(0);
+        }},
+    Lie{"to be read behind to be written outside of memory", "to be read behind",
+        [](DriverRing& ring, SharedMemory& memory) {
+          ring.descriptors()[0] = {8, 100, wire::kNext | wire::kDeviceWrites, 1};
+          ring.descriptors()[1] = readable(memory);
+          ring.expose(0);
+        }},
     Lie{"to be read behind to be written", "to be read behind",
         [](DriverRing& ring, SharedMemory& memory) {
           ring.descriptors()[0] = readable(memory, wire::kNext | wire::kDeviceWrites, 1);
@@ -234,6 +260,107 @@ TEST_CASE("a chain that ends in a table is a chain") {
   ring.expose(0);
   REQUIRE(eventually([&] { return std::atomic_ref(ring.used()[1]).load() == 1; }));
   CHECK(std::memcmp(memory.data() + kBytes + 200, request.data(), request.size()) == 0);
+}
+
+// Of a chain that can be refused: a descriptor, its address one of these or a little beyond.
+constexpr std::uint64_t kNowhere = 8;
+constexpr std::uint64_t kMessage = std::uint64_t{1} << 32U;  // where the message is
+constexpr std::uint64_t kAnswer = kMessage + 8192;
+constexpr std::uint64_t kLast = std::uint64_t{1} << 40U;  // where memory ends; before it counts too
+
+struct Part {
+  std::uint64_t address;
+  std::uint32_t len;
+  bool write;
+};
+
+struct Unreachable {
+  const char* name;
+  std::vector<Part> parts;
+};
+
+const std::array kUnreachable{
+    Unreachable{"data to be read",
+                {{kMessage, 40, false}, {kNowhere, 100, false}, {kAnswer, 16, true}}},
+    Unreachable{"room for data",
+                {{kMessage, 40, false}, {kAnswer, 16, true}, {kNowhere, 100, true}}},
+    Unreachable{"both",
+                {{kMessage, 40, false},
+                 {kNowhere, 100, false},
+                 {kMessage, 9, false},
+                 {kAnswer, 16, true},
+                 {kNowhere, 100, true},
+                 {kAnswer + 16, 9, true}}},
+    Unreachable{"the end of a piece to be read", {{kLast - 60, 100, false}, {kAnswer, 80, true}}},
+    Unreachable{"the end of a piece to be written",
+                {{kMessage, 60, false}, {kLast - 20, 100, true}}},
+    Unreachable{"what comes behind a header in two pieces",
+                {{kMessage, 8, false},
+                 {kMessage + 8, 32, false},
+                 {kNowhere, 100, false},
+                 {kAnswer, 3, true},
+                 {kAnswer + 3, 13, true},
+                 {kNowhere, 100, true}}},
+    Unreachable{"the end of more than any message has",
+                {{kLast - (3U << 20U), 4U << 20U, false}, {kAnswer, 16, true}}},
+};
+
+TEST_CASE("a request that is not all in memory is refused, and not served") {
+  const bool in_table = GENERATE(false, true);
+  const Unreachable& request =
+      kUnreachable.at(GENERATE(range(std::size_t{0}, kUnreachable.size())));
+  INFO(request.name);
+  Rig rig;
+  rig.connect();
+  DriverRing& ring = rig.start(1);
+  SharedMemory& memory = rig.memory();
+  const auto offset = [](std::uint64_t address) {
+    return address >= kLast - (8U << 20U) ? address - kLast + (16U << 20U)
+                                          : address - kMessage + kBytes;
+  };
+  const Bytes text = message(Op::kEcho, 3, 100);
+  wire::Descriptor* const d = in_table ? table(memory) : ring.descriptors();
+  const auto count = static_cast<std::uint32_t>(request.parts.size());
+  std::uint64_t answer = 0;
+  for (std::uint32_t i = count; i-- > 0;) {
+    const Part& part = request.parts[i];
+    const int flags = (part.write ? wire::kDeviceWrites : 0) | (i + 1 < count ? wire::kNext : 0);
+    d[i] = {part.address == kNowhere ? kNowhere : memory.guest(offset(part.address)), part.len,
+            static_cast<std::uint16_t>(flags), static_cast<std::uint16_t>(i + 1)};
+    answer = part.write && part.address != kNowhere ? offset(part.address) : answer;
+  }
+  const std::uint64_t first = offset(request.parts[0].address);
+  std::memcpy(memory.data() + first, text.data(),
+              std::min<std::size_t>(text.size(), (16U << 20U) - first));
+  const std::byte after = memory.data()[answer + 16] = std::byte{0x77};
+  if (in_table) {
+    ring.descriptors()[20] = indirect(memory, count);
+  }
+  ring.expose(in_table ? 20 : 0);
+  REQUIRE(eventually([&] { return std::atomic_ref(ring.used()[1]).load() == 1; }));
+
+  struct {
+    std::uint32_t len;
+    std::int32_t error;
+    std::uint64_t unique;
+  } refusal{};
+  std::memcpy(&refusal, memory.data() + answer, sizeof refusal);
+  CHECK(refusal.len == 16);
+  CHECK(refusal.error == -EFAULT);
+  CHECK(std::memcmp(&refusal.unique, text.data() + 8, 8) == 0);
+  CHECK(memory.data()[answer + 16] == after);
+  wire::UsedElement element{};
+  std::memcpy(&element, ring.used() + 2, sizeof element);
+  CHECK(element.len == 16);
+  CHECK(rig.device().status().requests == 0);
+  CHECK(rig.device().status().unreachable == 1);
+
+  // The ring goes on.
+  d[0] = {memory.guest(kBytes), kHeader, wire::kNext, 1};
+  d[1] = {memory.guest(kBytes) + 200, kHeader, wire::kDeviceWrites, 0};
+  ring.expose(in_table ? 20 : 0);
+  CHECK(eventually([&] { return rig.device().status().requests == 1; }));
+  CHECK(rig.device().status().broken == 0);
 }
 
 TEST_CASE("an answer of four gigabytes of room costs nothing") {

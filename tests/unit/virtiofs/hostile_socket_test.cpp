@@ -176,6 +176,11 @@ const std::array kLies{
         [](VirtiofsFrontend& vmm, SharedMemory& memory) {
           vmm.send_value(Request::kSetMemTable, wire::MemoryTable{1, 0, {memory.region()}});
         }},
+    Lie{"a table with a descriptor too many",
+        [](VirtiofsFrontend& vmm, SharedMemory& memory) {
+          const std::array fds{memory.fd(), memory.fd()};
+          vmm.send_value(Request::kSetMemTable, wire::MemoryTable{1, 0, {memory.region()}}, fds);
+        }},
     Lie{"a region without its descriptor",
         [](VirtiofsFrontend& vmm, SharedMemory& memory) {
           vmm.send_value(Request::kAddMemReg, wire::SingleRegion{0, memory.region()});
@@ -203,7 +208,7 @@ std::size_t open_descriptors() {
 }
 
 TEST_CASE("a VMM that breaks the protocol is hung up on, and the next is served") {
-  Rig rig;
+  Rig rig(Rig::no_window());
   SharedMemory memory(1U << 20U, 0x8000'0000, 0x6000'0000'0000);
   const std::size_t descriptors = open_descriptors();
   for (const Lie& lie : kLies) {
@@ -223,6 +228,22 @@ TEST_CASE("a VMM that breaks the protocol is hung up on, and the next is served"
   }
   rig.connect();
   CHECK(echo(rig.start(1), message(Op::kEcho, 1)) == message(Op::kEcho, 1));
+}
+
+TEST_CASE("a device with a window takes no single regions") {
+  const Request request =
+      GENERATE(Request::kGetMaxMemSlots, Request::kAddMemReg, Request::kRemMemReg);
+  Rig rig;
+  VirtiofsFrontend vmm(rig.socket());
+  vmm.handshake();
+  const SharedMemory memory(1U << 20U);
+  const std::array fds{memory.fd()};
+  if (request == Request::kGetMaxMemSlots) {
+    vmm.send(request);
+  } else {
+    vmm.send_value(request, wire::SingleRegion{0, memory.region()}, fds);
+  }
+  CHECK(vmm.hung_up());
 }
 
 TEST_CASE("a running ring is not given another size or place") {
@@ -295,7 +316,7 @@ TEST_CASE("a message in single bytes is a message") {
 }
 
 TEST_CASE("regions that cannot be are refused, and those that are stay") {
-  Rig rig;
+  Rig rig(Rig::no_window());
   VirtiofsFrontend& vmm = rig.connect();
   DriverRing& ring = rig.start(1);
   SharedMemory more(1U << 20U, 0x8000'0000, 0x6000'0000'0000);
@@ -332,7 +353,7 @@ TEST_CASE("regions that cannot be are refused, and those that are stay") {
 }
 
 TEST_CASE("one more region than there may be is refused") {
-  Rig rig;
+  Rig rig(Rig::no_window());
   VirtiofsFrontend& vmm = rig.connect();
   SharedMemory more(4096, 0x8000'0000, 0x6000'0000'0000);
   const std::array fds{more.fd()};

@@ -32,6 +32,10 @@ std::string text_of(const Spans& spans) {
   return text;
 }
 
+bool holds(const GuestMemoryMap& map, std::uint64_t guest, std::uint64_t len, bool write) {
+  return map.picture()->held(guest, len, write) == len;
+}
+
 // Regions that touch each other in the guest, and are anything but neighbours elsewhere.
 struct Memory {
   Memory() {
@@ -48,17 +52,19 @@ struct Memory {
 TEST_CASE("a range that crosses regions comes in pieces") {
   const Memory memory;
   Spans spans;
-  REQUIRE(memory.map.picture()->holds(0x20'0000 - 4, 8, true));
+  REQUIRE(holds(memory.map, 0x20'0000 - 4, 8, true));
   memory.map.picture()->pieces(0x20'0000 - 4, 8, spans);
   CHECK(spans.size() == 2);
   CHECK(text_of(spans) == "abcdefgh");
   std::array<std::byte, 8> copy{};
   REQUIRE(memory.map.picture()->read(0x20'0000 - 4, copy));
   CHECK(std::memcmp(copy.data(), "abcdefgh", 8) == 0);
-  CHECK_FALSE(memory.map.picture()->holds(0x30'0000 - 4, 8, false));
+  CHECK_FALSE(holds(memory.map, 0x30'0000 - 4, 8, false));
   CHECK_FALSE(memory.map.picture()->read(0x30'0000 - 4, copy));
-  CHECK_FALSE(memory.map.picture()->holds(0x10'0000 - 1, 2, false));
-  CHECK_FALSE(memory.map.picture()->holds(0x10'0000, ~std::uint64_t{0}, false));
+  CHECK_FALSE(holds(memory.map, 0x10'0000 - 1, 2, false));
+  CHECK(memory.map.picture()->held(0x30'0000 - 4, 8, false) == 4);
+  CHECK(memory.map.picture()->held(0x10'0000, 8 * kMiB, true) == 2 * kMiB);
+  CHECK_FALSE(holds(memory.map, 0x10'0000, ~std::uint64_t{0}, false));
 }
 
 TEST_CASE("an address of the VMM is in one region or in none") {
@@ -92,8 +98,8 @@ TEST_CASE("a file that may only be read is memory that cannot be written") {
       ::open(("/proc/self/fd/" + std::to_string(memory.fd())).c_str(), O_RDONLY | O_CLOEXEC));
   GuestMemoryMap map;
   REQUIRE(map.add(memory.region(), only_read.get()).ok());
-  CHECK(map.picture()->holds(memory.guest(0), 8, false));
-  CHECK_FALSE(map.picture()->holds(memory.guest(0), 8, true));
+  CHECK(holds(map, memory.guest(0), 8, false));
+  CHECK_FALSE(holds(map, memory.guest(0), 8, true));
   CHECK(map.picture()->at_user(memory.user(0), 8, false) != nullptr);
   CHECK(map.picture()->at_user(memory.user(0), 8, true) == nullptr);
 }
@@ -143,13 +149,97 @@ TEST_CASE("a picture keeps what it shows, and nothing else stays mapped") {
   auto picture = map.picture();
   REQUIRE(map.remove(region).ok());
   CHECK(map.remove(region).code() == EINVAL);
-  CHECK_FALSE(map.picture()->holds(region.guest, 1, false));
+  CHECK_FALSE(holds(map, region.guest, 1, false));
   Spans spans;
   picture->pieces(region.guest, 1, spans);
   spans[0][0] = std::byte{1};
   CHECK(test::is_mapped(file.get()));
   picture.reset();
   CHECK_FALSE(test::is_mapped(file.get()));
+}
+
+// Regions as a table tells them, each time with other descriptors of the same files.
+struct Table {
+  Status tell(GuestMemoryMap& map) const {
+    std::vector<base::UniqueFd> fds;
+    for (const int fd : files) {
+      fds.emplace_back(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    }
+    return map.set(regions, fds);
+  }
+  std::vector<wire::MemoryRegion> regions;
+  std::vector<int> files;
+};
+
+const Mapping* mapping_at(const GuestMemoryMap& map, std::uint64_t guest) {
+  for (const GuestRegion& region : map.picture()->regions()) {
+    if (region.guest == guest) {
+      return region.mapping.get();
+    }
+  }
+  return nullptr;
+}
+
+TEST_CASE("a table that is told again maps what has changed, and nothing else") {
+  const SharedMemory first(kMiB, 0x10'0000, 0x7000'0000'0000);
+  const SharedMemory second(kMiB, 0x20'0000, 0x6000'0000'0000);
+  Table table{{first.region(), second.region()}, {first.fd(), second.fd()}};
+  GuestMemoryMap map;
+  REQUIRE(table.tell(map).ok());
+  const auto before = map.picture();
+  const Mapping* const kept = mapping_at(map, first.guest(0));
+  REQUIRE(kept != nullptr);
+
+  SECTION("nothing") {
+    REQUIRE(table.tell(map).ok());
+    CHECK(map.picture() == before);
+  }
+  SECTION("one less, one more") {
+    table.regions.pop_back();
+    table.files.pop_back();
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    CHECK_FALSE(holds(map, second.guest(0), 1, false));
+    table.regions.push_back(second.region());
+    table.files.push_back(second.fd());
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    CHECK(holds(map, second.guest(0), kMiB, true));
+  }
+  SECTION("another file in the same place") {
+    const SharedMemory other(kMiB, 0x20'0000, 0x6000'0000'0000);
+    other.data()[0] = std::byte{7};
+    table.files[1] = other.fd();
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    std::array<std::byte, 1> copy{};
+    REQUIRE(map.picture()->read(second.guest(0), copy));
+    CHECK(copy[0] == std::byte{7});
+  }
+  SECTION("another part of the same file, another place of the same part") {
+    REQUIRE(::ftruncate(second.fd(), 2 * kMiB) == 0);
+    table.regions[1].offset = kMiB;
+    REQUIRE(table.tell(map).ok());
+    REQUIRE(::pwrite(second.fd(), "there", 5, kMiB) == 5);
+    table.regions[1].user += 64 * kMiB;
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    CHECK(std::memcmp(map.picture()->at_user(table.regions[1].user, 5, true), "there", 5) == 0);
+    CHECK(map.picture()->at_user(second.user(0), 5, true) == nullptr);
+  }
+  SECTION("the same file, to be read only") {
+    const base::UniqueFd only_read(
+        ::open(("/proc/self/fd/" + std::to_string(second.fd())).c_str(), O_RDONLY | O_CLOEXEC));
+    table.files[1] = only_read.get();
+    REQUIRE(table.tell(map).ok());
+    CHECK(mapping_at(map, first.guest(0)) == kept);
+    CHECK_FALSE(holds(map, second.guest(0), 1, true));
+  }
+  SECTION("one that cannot be: all stays") {
+    table.regions[1].size = 2 * kMiB;
+    CHECK(table.tell(map).code() == EINVAL);
+    CHECK(map.picture() == before);
+  }
 }
 
 TEST_CASE("address space is used again, whole") {

@@ -69,6 +69,13 @@ class Rig {
     DeviceOptions options;
     options.tag = "pmem";
     options.window = 8U << 20U;
+    return options;
+  }
+
+  // One that takes single regions of memory.
+  static DeviceOptions no_window() {
+    DeviceOptions options = defaults();
+    options.window = 0;
     options.memory_slots = true;
     return options;
   }
