@@ -36,7 +36,7 @@ Status check_size(const std::string& path, std::uint64_t size, std::string& why)
 Status lock_region(int fd, bool shared, unsigned wait_seconds, const std::string& path,
                    std::string& why);
 
-// The same, exclusively, for one that is made anew: EBUSY also while virtual machines map what was
+// The same, exclusively, for one that is made anew: ETXTBSY while virtual machines map what was
 // there.
 Status lock_for_new(int fd, const std::string& path, std::string& why);
 

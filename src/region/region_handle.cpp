@@ -122,7 +122,7 @@ Status lock_for_new(int fd, const std::string& path, std::string& why) {
   PMEMFS_CHECK(lock_region(fd, false, 0, path, why));
   if (export_lives(fd, 0, kExportKeys)) {
     return because(
-        why, EBUSY,
+        why, ETXTBSY,
         fmt::format("{}: a virtual machine still maps files of it; shut the machine down "
                     "first",
                     path));

@@ -66,9 +66,9 @@ struct CreateOptions {
 // (empty, or with force) or of one that is made where nothing is; or an existing regular file, or
 // with a size a new one. A former region's backing files in `data` are left for the caller to
 // remove. On failure nothing is left changed.
-//   EBUSY in use · EEXIST, ENOTEMPTY holds something, needs force · EINVAL, EFBIG bad size ·
-//   ENOTSUP needs emulate · EROFS · EPERM others could write there · ENODEV a device · ENOSPC ·
-//   ENOENT and others as open(2)
+//   EBUSY in use · ETXTBSY virtual machines still map what was there · EEXIST, ENOTEMPTY holds
+//   something, needs force · EINVAL, EFBIG bad size · ENOTSUP needs emulate · EROFS · EPERM others
+//   could write there · ENODEV a device · ENOSPC · ENOENT and others as open(2)
 Result<std::unique_ptr<RegionHandle>> create(const std::string& path, const CreateOptions& options,
                                              std::string& why);
 

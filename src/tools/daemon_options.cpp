@@ -33,7 +33,8 @@ std::optional<DaemonOptions> parse_daemon_options(int argc, const char* const* a
   options.region = require_word(*vars, line, "region", "the region");
   options.guests = parse_guest_options(texts_of(*vars, "virtiofs"));
   if (options.guests.empty() || vars->count("mountpoint") != 0) {
-    options.mount_point = require_word(*vars, line, "mountpoint", "the mount point");
+    options.mount_point = require_word(*vars, line, "mountpoint",
+                                       "the mount point, or --virtiofs for virtual machines,");
   }
   options.debug = vars->count("debug") != 0;
   options.foreground = options.debug || vars->count("foreground") != 0;

@@ -113,10 +113,9 @@ class GuestServer {
     device.threads = options_.threads;
     device.memory_slots = options_.memory_slots;
     virtiofs::DeviceHandler handler;
-    handler.serve = [this](std::span<std::byte> message, std::size_t room,
+    handler.serve = [this](std::span<std::byte> message, std::span<const iovec> room,
                            const virtiofs::AnswerSink& sink) {
-      const iovec somewhere{nullptr, room};
-      session_->serve(message, {&somewhere, 1}, sink);
+      session_->serve(message, room, sink);
     };
     handler.may_take_long = fuse::GuestSession::may_take_long;
     handler.connected = [this] {

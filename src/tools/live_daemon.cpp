@@ -53,6 +53,7 @@ std::optional<DaemonState> ask_state(const std::string& region) {
     DaemonState state;
     state.stopping = answer.value("state", std::string()) == "stopping";
     state.read_only = answer.value("read_only", false);
+    state.mount_point = answer.value("mount_point", std::string());
     state.options = answer.value("options", std::vector<std::string>());
     return state;
   } catch (const Failure&) {

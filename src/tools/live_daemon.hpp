@@ -16,6 +16,7 @@ std::optional<control::Client> connect_daemon(const std::string& region);
 struct DaemonState {
   bool stopping = false;
   bool read_only = false;
+  std::string mount_point;  // empty: it serves virtual machines alone
   std::vector<std::string> options;
 };
 // Nothing when the daemon does not answer soon.

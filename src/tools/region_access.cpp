@@ -11,6 +11,7 @@
 #include "base/crc32c.hpp"
 #include "tools/cli.hpp"
 #include "tools/failure.hpp"
+#include "tools/live_daemon.hpp"
 #include "tools/mount_table.hpp"
 #include "tools/size.hpp"
 
@@ -39,6 +40,12 @@ bool process_lives(std::uint32_t pid) {
 bool is_in_mount_table(const std::string& path) {
   const auto canonical = canonical_path(path);
   return canonical && find_mounted_region(*canonical);
+}
+
+// It does not end by itself. Not asked at once: it may have been told to end just now.
+bool serves_guests_alone(const std::string& path) {
+  const auto state = ask_state(path);
+  return state && !state->stopping && state->mount_point.empty();
 }
 
 [[noreturn]] void fail_too_short(const region::RegionHandle& handle) {
@@ -127,7 +134,8 @@ std::unique_ptr<region::RegionHandle> open_region(const std::string& path, bool 
       fail(handle.code() == EPERM || handle.code() == EACCES ? kExitUsage : kExitFailure, "{}",
            why.empty() ? fmt::format("{}: {}", path, error_text(handle.code())) : why);
     }
-    if (waited >= wait_seconds || is_in_mount_table(path)) {
+    if (waited >= wait_seconds || is_in_mount_table(path) ||
+        (waited != 0 && serves_guests_alone(path))) {
       fail_in_use(path);
     }
     options.wait_seconds = 1;

@@ -40,7 +40,9 @@ bool Chain::scatter(std::span<const iovec> pieces, std::size_t& written) const {
         at = 0;
       }
       const std::size_t n = std::min(left.size(), target->size() - at);
-      std::memcpy(target->data() + at, left.data(), n);
+      if (target->data() + at != left.data()) {  // else it was put there
+        std::memcpy(target->data() + at, left.data(), n);
+      }
       left = left.subspan(n);
       at += n;
     }

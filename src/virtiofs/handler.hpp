@@ -15,9 +15,12 @@ using AnswerSink = std::function<bool(std::span<const iovec>)>;
 
 // Called from threads of the device.
 struct DeviceHandler {
-  // One message, in memory of our own, which may be changed, and the room for its answer (bytes).
+  // One message, in memory of our own, which may be changed, and the room for its answer: pieces of
+  // the guest's memory. What is put there, and given to `sink` as it lies, is not copied.
   // From several threads at once; none of them may throw.
-  std::function<void(std::span<std::byte> message, std::size_t room, const AnswerSink& sink)> serve;
+  std::function<void(std::span<std::byte> message, std::span<const iovec> room,
+                     const AnswerSink& sink)>
+      serve;
   // The message may wait for a lock, the host or the VMM: another thread looks after the queue
   // meanwhile, without waiting to see. May be empty.
   std::function<bool(std::span<const std::byte> message)> may_take_long;

@@ -89,7 +89,10 @@ Result<Listener> Listener::listen(const std::string& path, std::string* why) {
   if (!made.socket_ || ::fchmod(made.socket_.get(), 0600) != 0 ||
       ::bind(made.socket_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) !=
           0) {
-    return because(why, errno, fmt::format("{}: {}", path, std::strerror(errno)));
+    return because(why, errno,
+                   fmt::format("{}: no socket can be made there: {}; name another path, in a "
+                               "directory that is there and can be written",
+                               path, std::strerror(errno)));
   }
   made.path_ = path;
   struct stat st {};

@@ -300,7 +300,11 @@ void Queue::serve(Worker& worker) {
     }
     return given.given = true;
   };
-  owner_.handler.serve(message, chain.room, sink);
+  worker.room.clear();
+  for (const std::span<std::byte> piece : chain.writable) {
+    worker.room.push_back({piece.data(), piece.size()});
+  }
+  owner_.handler.serve(message, worker.room, sink);
   owner_.counters.requests.fetch_add(1, std::memory_order_relaxed);
   if (chain.memory->faulted()) {
     owner_.memory_lost();

@@ -4,6 +4,8 @@
 // long, or when the watchdog sees that nothing moves.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -91,6 +93,7 @@ class Queue {
   struct Worker {
     Chain chain;
     MessageBuffer buffer;
+    std::vector<iovec> room;
     bool serving = false;  // counted in serving_
     // What the thread writes at the end; it may wait there for as long as the VMM likes.
     std::shared_ptr<const Event> signalling;

@@ -230,6 +230,10 @@ bool Mount::alive() const {
   return daemon_ > 0 && is_mounted(root_);
 }
 
+std::string Mount::socket(std::size_t guest) const {
+  return home_ + "/vm" + std::to_string(guest) + ".sock";
+}
+
 void Mount::mount() {
   mount(spec_.options);
 }
@@ -237,12 +241,19 @@ void Mount::mount() {
 void Mount::mount(const std::string& options) {
   note_progress();
   start_daemon(options);
-  wait_until_mounted();
+  wait_until_served();
 }
 
 void Mount::start_daemon(const std::string& options) {
   const std::string log_file = home_ + "/log";
-  const std::vector<std::string> words{program("pmemfs"), "-f", region_, root_, "-o", options};
+  log_before_ = log().size();
+  std::vector<std::string> words{program("pmemfs"), "-f", region_, "-o", options};
+  if (spec_.mounted) {
+    words.push_back(root_);
+  }
+  for (std::size_t i = 0; i < spec_.guests.size(); ++i) {
+    words.push_back("--virtiofs=" + socket(i) + "," + spec_.guests[i]);
+  }
   daemon_ = ::fork();
   if (daemon_ == 0) {
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -254,12 +265,18 @@ void Mount::start_daemon(const std::string& options) {
   Guardian::instance().daemon_started(daemon_);
 }
 
-void Mount::wait_until_mounted() {
+// The last of them.
+bool Mount::serves_guests() const {
+  return log().find("is served at " + socket(spec_.guests.size() - 1), log_before_) !=
+         std::string::npos;
+}
+
+void Mount::wait_until_served() {
   int status = 0;
   bool ended = false;
   const bool in_time = wait_until([&] {
     ended = ::waitpid(daemon_, &status, WNOHANG) == daemon_;
-    return ended || is_mounted(root_);
+    return ended || (spec_.mounted ? is_mounted(root_) : serves_guests());
   });
   if (ended) {
     Guardian::instance().daemon_ended(daemon_);

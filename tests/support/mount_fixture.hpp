@@ -38,6 +38,9 @@ struct MountSpec {
   std::string host_size = {};
   // A folder to build the region in; empty: beside the mount point.
   std::string region_below = {};
+  // What follows the socket in --virtiofs=, for each virtual machine.
+  std::vector<std::string> guests = {};
+  bool mounted = true;  // false: guests alone are served
 };
 
 struct ProgramResult {
@@ -60,7 +63,8 @@ void need_mounting();
 
 using Counters = std::map<std::string, std::uint64_t>;
 
-// A region and its mount. Errors throw std::runtime_error with the daemon's own words.
+// A region and its mount, or what else its daemon does for it. Errors throw std::runtime_error with
+// the daemon's own words.
 class Mount {
  public:
   explicit Mount(MountSpec spec);
@@ -71,6 +75,8 @@ class Mount {
   [[nodiscard]] const std::string& root() const { return root_; }      // mount point
   [[nodiscard]] const std::string& region() const { return region_; }  // directory, file or device
   [[nodiscard]] Kind kind() const { return spec_.kind; }
+  // Where a virtual machine is served.
+  [[nodiscard]] std::string socket(std::size_t guest = 0) const;
   [[nodiscard]] pid_t daemon() const { return daemon_; }
   [[nodiscard]] bool alive() const;
   std::string operator/(const std::string& name) const { return root_ + "/" + name; }
@@ -94,7 +100,8 @@ class Mount {
   void make_region() const;
   [[nodiscard]] std::string device() const;  // to make the region on; empty: none
   void start_daemon(const std::string& options);
-  void wait_until_mounted();
+  void wait_until_served();
+  [[nodiscard]] bool serves_guests() const;
   int wait_for_end();
   void wait_for_orderly_end();
 
@@ -103,6 +110,7 @@ class Mount {
   std::string root_;
   std::string region_;
   pid_t daemon_ = -1;
+  std::size_t log_before_ = 0;  // of the daemons before this one
 };
 
 // Counts the requests that reach a mount's daemon from its construction on, without those of

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -247,6 +248,9 @@ bool VirtiofsFrontend::answer_one() {
   wire::ShmemRange range{};
   std::memcpy(&range, request.range.data(), sizeof range);
   ++window_requests_;
+  if (watch_) {
+    watch_(static_cast<wire::BackendRequest>(request.header.request), range);
+  }
   while (mode_ == WindowMode::kHold && !closing_) {
     std::this_thread::yield();
   }
@@ -264,6 +268,16 @@ bool VirtiofsFrontend::answer_one() {
   }
   std::memcpy(reply.value.data(), &value, sizeof value);
   return ::send(channel_.get(), &reply, sizeof reply, MSG_NOSIGNAL) == sizeof reply;
+}
+
+// QEMU maps of a file no more than its length.
+std::uint64_t VirtiofsFrontend::length_in_file(int fd, const wire::ShmemRange& range) {
+  struct stat st {};
+  if (::fstat(fd, &st) != 0) {
+    return 0;
+  }
+  const auto size = static_cast<std::uint64_t>(st.st_size);
+  return range.fd_offset < size ? std::min(range.len, size - range.fd_offset) : 0;
 }
 
 // As QEMU does: nothing over something, and exactly what was mapped is unmapped.
@@ -287,7 +301,8 @@ bool VirtiofsFrontend::perform(std::uint32_t request, const wire::ShmemRange& ra
     return m.shm_offset < range.shm_offset + range.len && range.shm_offset < m.shm_offset + m.len;
   });
   const int prot = PROT_READ | ((range.flags & wire::kMapWritable) != 0 ? PROT_WRITE : 0);
-  if (overlaps || ::mmap(at, range.len, prot, MAP_SHARED | MAP_FIXED, fd,
+  const std::uint64_t len = overlaps ? 0 : length_in_file(fd, range);
+  if (len == 0 || ::mmap(at, len, prot, MAP_SHARED | MAP_FIXED, fd,
                          static_cast<off_t>(range.fd_offset)) != at) {
     return false;
   }

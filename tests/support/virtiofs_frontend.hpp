@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -162,10 +163,15 @@ class VirtiofsFrontend {
     return window_;
   }
   [[nodiscard]] std::uint64_t window_requests() const { return window_requests_; }
+  // Sees each of them in the channel's thread, before it is done. Set before the channel is open,
+  // or while nothing is asked.
+  using Watch = std::function<void(wire::BackendRequest, const wire::ShmemRange&)>;
+  void watch_window(Watch watch) { watch_ = std::move(watch); }
 
  private:
   void answer_channel();
   bool answer_one();
+  static std::uint64_t length_in_file(int fd, const wire::ShmemRange& range);
   bool perform(std::uint32_t request, const wire::ShmemRange& range, int fd);
   void close_channel();
 
@@ -180,6 +186,7 @@ class VirtiofsFrontend {
   std::atomic<std::uint64_t> performed_{0};
   std::byte* window_ = nullptr;
   std::uint64_t window_size_ = 0;
+  Watch watch_;
   std::vector<wire::ShmemRange> mapped_;
 };
 

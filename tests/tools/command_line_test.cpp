@@ -92,7 +92,7 @@ TEST_CASE("daemon: wrong words are named") {
   const auto says = [](const Words& words) {
     return complaint(parse_daemon_options, words);
   };
-  CHECK(names(says({"/r"}), "mount point is missing"));
+  CHECK(names(says({"/r"}), "mount point, or --virtiofs for virtual machines, is missing"));
   CHECK(names(says({"/r", "/m", "/x"}), "too many"));
   CHECK(names(says({"/r", "/m", "-o", "remount"}), "remount"));
   CHECK(names(says({"/r", "/m", "-o", "bogus"}), "bogus"));

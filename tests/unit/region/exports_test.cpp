@@ -146,7 +146,8 @@ TEST_CASE("an export outlives the one who gave it, and a region under it is not 
     REQUIRE(again.ok());  // mounting goes on
     CHECK((*again)->region().exported(7));
   }
-  CHECK(region::create(path, {.emulate = true, .force = true, .size = kSize}, why).code() == EBUSY);
+  CHECK(region::create(path, {.emulate = true, .force = true, .size = kSize}, why).code() ==
+        ETXTBSY);
   CHECK(why.find("virtual machine") != std::string::npos);
   machine.kill();
   CHECK(make(path, true) != nullptr);

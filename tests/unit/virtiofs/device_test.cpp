@@ -91,6 +91,19 @@ TEST_CASE("requests are served, whatever the driver has agreed on") {
   CHECK(rig.device().status().broken == 0);
 }
 
+TEST_CASE("an answer that lies where it goes is not copied") {
+  for (const bool indirect : {false, true}) {
+    DriverRing::Options ring;
+    ring.indirect = indirect;
+    Rig rig;
+    rig.run(1, ring);
+    for (const std::size_t size : {kHeader, kHeader + 1, std::size_t{1500}}) {
+      const Bytes request = message(Op::kPlaced, 5, size);
+      CHECK(echo(rig.ring(1), request) == request);
+    }
+  }
+}
+
 TEST_CASE("rings go around, 65536 indices and more") {
   Rig rig;
   rig.connect();

@@ -12,7 +12,8 @@ class QueueRig {
         queue_({"queue", threads, {}}, {handler_, counters_, [this] { ++asked; },
                                         [] {
                                         }}) {
-    handler_.serve = [this](std::span<std::byte> m, std::size_t, const AnswerSink& sink) {
+    handler_.serve = [this](std::span<std::byte> m, std::span<const iovec>,
+                            const AnswerSink& sink) {
       serve(m, sink);
     };
     handler_.may_take_long = [](std::span<const std::byte> m) {

@@ -34,6 +34,7 @@ enum class Op : std::uint32_t {
   kHold,    // echoes once release() was called
   kLong,    // as kHold, and says so before
   kTwice,   // tries to answer twice
+  kPlaced,  // puts the echo behind its first 16 bytes where it goes, and gives it as it lies
   kHuge,    // tries to answer more than there is room for, then echoes
 };
 
@@ -162,7 +163,8 @@ class Rig {
 
   DeviceHandler handler() {
     DeviceHandler handler;
-    handler.serve = [this](std::span<std::byte> m, std::size_t room, const AnswerSink& sink) {
+    handler.serve = [this](std::span<std::byte> m, std::span<const iovec> room,
+                           const AnswerSink& sink) {
       ++serving;
       serve(m, room, sink);
       --serving;
@@ -184,7 +186,22 @@ class Rig {
     std::memcpy(&op, m.data() + 4, sizeof op);
     return static_cast<Op>(op);
   }
-  void serve(std::span<std::byte> m, std::size_t room, const AnswerSink& sink) {
+  // All but the first 16 bytes.
+  static std::vector<iovec> place(std::span<std::byte> m, std::span<const iovec> room) {
+    std::vector<iovec> parts{{m.data(), 16}};
+    std::size_t skip = 16;
+    std::size_t at = 16;
+    for (const iovec& piece : room) {
+      const std::size_t begin = std::min(skip, piece.iov_len);
+      const std::size_t size = std::min(piece.iov_len - begin, m.size() - at);
+      skip -= begin;
+      parts.push_back({static_cast<std::byte*>(piece.iov_base) + begin, size});
+      std::memcpy(parts.back().iov_base, m.data() + at, size);
+      at += size;
+    }
+    return parts;
+  }
+  void serve(std::span<std::byte> m, std::span<const iovec> room, const AnswerSink& sink) {
     const Op op = op_of(m);
     {
       std::unique_lock lock(mutex_);
@@ -200,8 +217,18 @@ class Rig {
     }
     // In two pieces, as a header and data are.
     const std::array<iovec, 2> pieces{{{m.data(), 16}, {m.data() + 16, m.size() - 16}}};
+    if (op == Op::kPlaced) {
+      const std::vector<iovec> parts = place(m, room);
+      std::fill_n(m.data() + 16, m.size() - 16, std::byte{'!'});  // it is not read again
+      CHECK(sink(parts));
+      return;
+    }
     if (op == Op::kHuge) {
-      const Bytes more(room + 1);
+      std::size_t size = 0;
+      for (const iovec& piece : room) {
+        size += piece.iov_len;
+      }
+      const Bytes more(size + 1);
       const std::array<iovec, 1> huge{
           {{const_cast<std::byte*>(more.data()), more.size()}}};  // NOLINT(*-const-cast)
       refused_answers += sink(huge) ? 0 : 1;

@@ -72,6 +72,7 @@ TEST_CASE("nothing outside of the window is asked for") {
 TEST_CASE("without a VMM, a channel or a ring nothing can be mapped") {
   Rig rig;
   base::UniqueFd file(::memfd_create("file", MFD_CLOEXEC));
+  REQUIRE(::ftruncate(file.get(), 4096) == 0);
   const auto map = [&] {
     return rig.device().map(file.get(), 0, 0, 4096, true).code();
   };
