@@ -92,15 +92,13 @@ TEST_CASE("requests are served, whatever the driver has agreed on") {
 }
 
 TEST_CASE("an answer that lies where it goes is not copied") {
-  for (const bool indirect : {false, true}) {
-    DriverRing::Options ring;
-    ring.indirect = indirect;
-    Rig rig;
-    rig.run(1, ring);
-    for (const std::size_t size : {kHeader, kHeader + 1, std::size_t{1500}}) {
-      const Bytes request = message(Op::kPlaced, 5, size);
-      CHECK(echo(rig.ring(1), request) == request);
-    }
+  const bool indirect = GENERATE(false, true);
+  Rig rig;
+  rig.connect(indirect ? 0 : wire::kRingIndirect);
+  DriverRing& ring = rig.start(1, {.num = 16, .indirect = indirect});
+  for (const std::size_t size : {kHeader, kHeader + 1, std::size_t{1500}}) {
+    const Bytes request = message(Op::kPlaced, 5, size);
+    CHECK(echo(ring, request) == request);
   }
 }
 
