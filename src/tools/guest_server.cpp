@@ -109,6 +109,7 @@ class GuestServer {
     device.socket = options_.socket;
     device.tag = options_.tag;
     device.window = options_.window;
+    device.window_files = files_ != nullptr ? files_->device() : 0;
     device.queues = options_.queues;
     device.threads = options_.threads;
     virtiofs::DeviceHandler handler;

@@ -23,6 +23,7 @@ struct ConnectionParts {
   std::uint64_t window;  // bytes; 0: none
   std::vector<std::unique_ptr<Queue>>& queues;
   BackendChannel& channel;
+  const ShownFiles& shown;
   std::function<void()> reset;  // the guest begins anew: all queues stand still
 };
 

@@ -17,6 +17,7 @@
 #include "virtiofs/handler.hpp"
 #include "virtiofs/listener.hpp"
 #include "virtiofs/queue.hpp"
+#include "virtiofs/shown_files.hpp"
 #include "virtiofs/watchdog.hpp"
 
 namespace pmemfs::virtiofs {
@@ -25,6 +26,7 @@ struct DeviceOptions {
   std::string socket;
   std::string tag;                      // what the guest mounts: 1 to 36 bytes, no zeros
   std::uint64_t window = 0;             // bytes; 0: none, else a power of two of 2 MiB or more
+  dev_t window_files = 0;               // st_dev of a file system of ours that is for windows alone
   unsigned queues = 2;                  // request queues; the VMM must have as many, and one more
   unsigned threads = 8;                 // for each request queue, at most
   std::chrono::microseconds spin{100};  // how long the next request of a busy guest is looked for
@@ -87,6 +89,7 @@ class Device {
   Listener listener_;
   Event stop_;
   QueueCounters counters_;
+  ShownFiles shown_;
   BackendChannel channel_;
   std::vector<std::unique_ptr<Queue>> queues_;
   Watchdog watchdog_;
