@@ -6,7 +6,7 @@
 # reboots: yes
 # devices: pmem,window=128M
 
-direct() { # read|write PLACE: of the file that is mapped, its buffer in a place of 2 MiB
+direct() { # read|write PLACE: another file, with a buffer in this place of 2 MiB of the one that is mapped
     expect "O_DIRECT, $1, place $2" "$(ask direct $1 $(($2 * 2097152)) $V/other)" "Bad address"
 }
 
