@@ -68,7 +68,7 @@ Device::Device(const DeviceOptions& options, DeviceHandler handler, Listener lis
       handler_(std::move(handler)),
       name_(fmt::format("virtiofs {}", options.tag)),
       listener_(std::move(listener)),
-      shown_(options.window_files),
+      shown_(options.shown ? options.shown : std::make_shared<ShownFiles>()),
       channel_(options.patience,
                [this] {
                  base::log::warn(
@@ -146,11 +146,10 @@ void Device::serve(base::UniqueFd socket) {
   }
   connections_.fetch_add(1);
   lost_.store(false);
-  shown_.clear();
   call(handler_.connected);
   {
     Connection connection(
-        {name_, config_of(options_), options_.window, queues_, channel_, shown_, [this] {
+        {name_, config_of(options_), options_.window, queues_, channel_, *shown_, [this] {
            call(handler_.gone);
            call(handler_.connected);
          }});
@@ -186,7 +185,7 @@ Status Device::map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::
   if (fd < 0 || fd_off % kPage != 0 || !in_window(window_off, len)) {
     return Error(EINVAL);
   }
-  PMEMFS_CHECK(shown_.add(fd));
+  PMEMFS_CHECK(shown_->add(fd));
   return channel_.map(fd, fd_off, window_off, len, writable);
 }
 

@@ -26,11 +26,12 @@ struct DeviceOptions {
   std::string socket;
   std::string tag;                      // what the guest mounts: 1 to 36 bytes, no zeros
   std::uint64_t window = 0;             // bytes; 0: none, else a power of two of 2 MiB or more
-  dev_t window_files = 0;               // st_dev of a file system of ours that is for windows alone
   unsigned queues = 2;                  // request queues; the VMM must have as many, and one more
   unsigned threads = 8;                 // for each request queue, at most
   std::chrono::microseconds spin{100};  // how long the next request of a busy guest is looked for
   std::chrono::milliseconds patience{10'000};  // with a VMM that does not answer
+  // Shared by all devices that one VMM may have; null: this is the only one.
+  std::shared_ptr<ShownFiles> shown;
 };
 
 struct DeviceStatus {
@@ -89,7 +90,7 @@ class Device {
   Listener listener_;
   Event stop_;
   QueueCounters counters_;
-  ShownFiles shown_;
+  const std::shared_ptr<ShownFiles> shown_;
   BackendChannel channel_;
   std::vector<std::unique_ptr<Queue>> queues_;
   Watchdog watchdog_;

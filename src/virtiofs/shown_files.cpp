@@ -19,9 +19,4 @@ bool ShownFiles::has(const FileId& file) const {
   return files_.contains(file);
 }
 
-void ShownFiles::clear() {
-  const std::lock_guard lock(mutex_);
-  files_.clear();
-}
-
 }  // namespace pmemfs::virtiofs

@@ -1,4 +1,4 @@
-// The files that a window shows.
+// The files that windows show.
 #pragma once
 
 #include <sys/types.h>
@@ -11,8 +11,10 @@
 
 namespace pmemfs::virtiofs {
 
-// A VMM may tell what a window shows as memory of its guest. That must not be served as such: what
-// it tells last may be older than what is shown (docs/decisions/0009-qemu-memory-slots.md).
+// A VMM tells what its guest's windows show as memory, to each of its devices. That must not be
+// served as such: what it told last may be older than what is shown
+// (docs/decisions/0009-qemu-memory-slots.md). None is forgotten: they are few, or on one file
+// system.
 // Thread-safe.
 class ShownFiles {
  public:
@@ -21,9 +23,8 @@ class ShownFiles {
 
   // One that is going to be shown. statx(2)'s errors.
   Status add(int fd);
-  // It was shown, or may be, since clear().
+  // It was shown, or may be.
   [[nodiscard]] bool has(const FileId& file) const;
-  void clear();
 
  private:
   const dev_t filesystem_;
