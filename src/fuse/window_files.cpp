@@ -5,6 +5,8 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
@@ -180,6 +182,15 @@ Result<UniqueFd> mount_nowhere(int device) {
   return mount;
 }
 
+// Without a request to the mount, which nobody serves yet.
+Result<dev_t> device_of(int mount) {
+  struct statx st {};
+  if (::statx(mount, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &st) != 0) {
+    return Error(errno);
+  }
+  return makedev(st.stx_dev_major, st.stx_dev_minor);
+}
+
 }  // namespace
 
 struct WindowFiles::Impl {
@@ -193,6 +204,7 @@ struct WindowFiles::Impl {
   LibfuseSession session;  // owns the device
   fuse_buf buffer{};
   UniqueFd mount;
+  dev_t device = 0;
   UniqueFd stop{::eventfd(0, EFD_CLOEXEC)};
   std::thread thread;
 };
@@ -244,6 +256,7 @@ Status WindowFiles::Impl::start() {
     return Error(EOPNOTSUPP);
   }
   PMEMFS_CHECK(probe_backing(served.device));
+  PMEMFS_TRY(device, device_of(mount.get()));
   thread = std::thread([this] { run(); });
   return {};
 }
@@ -269,6 +282,10 @@ Result<UniqueFd> WindowFiles::open(int backing, bool writable) {
   (void)::unlinkat(impl_->mount.get(), name.c_str(), 0);
   impl_->served.files.drop(number);
   return file ? Result<UniqueFd>(std::move(file)) : Result<UniqueFd>(Error(code));
+}
+
+dev_t WindowFiles::device() const {
+  return impl_->device;
 }
 
 }  // namespace pmemfs::fuse

@@ -1,6 +1,8 @@
 // Host files as a VMM takes them for a guest's window. No libfuse types here.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 
@@ -30,6 +32,9 @@ class WindowFiles {
   // `backing`, an open host file, as the VMM gets it; `backing` stays the caller's. Errors as
   // open(2); EIO: the kernel does not pass through to it.
   Result<base::UniqueFd> open(int backing, bool writable);
+
+  // st_dev of what open() gives, and of nothing else.
+  [[nodiscard]] dev_t device() const;
 
  private:
   struct Impl;

@@ -19,9 +19,9 @@ using control::Json;
 
 class GuestServer {
  public:
-  // `files`: of directory regions; may be null.
-  GuestServer(Filesystem& fs, fuse::WindowFiles* files, const GuestOptions& options, bool read_only,
-              bool debug)
+  // `files`: of directory regions; may be null. `shown`: of all servers.
+  GuestServer(Filesystem& fs, fuse::WindowFiles* files, std::shared_ptr<virtiofs::ShownFiles> shown,
+              const GuestOptions& options, bool read_only, bool debug)
       : options_(options),
         files_(files),
         window_(fs, options.window, !read_only,
@@ -31,7 +31,7 @@ class GuestServer {
                    return device_->unmap(window_off, len);
                  }}) {
     make_session(fs, read_only, debug);
-    make_device();
+    make_device(std::move(shown));
   }
 
   void start() {
@@ -104,11 +104,12 @@ class GuestServer {
     session_ = std::move(*session);
   }
 
-  void make_device() {
+  void make_device(std::shared_ptr<virtiofs::ShownFiles> shown) {
     virtiofs::DeviceOptions device;
     device.socket = options_.socket;
     device.tag = options_.tag;
     device.window = options_.window;
+    device.shown = std::move(shown);
     device.queues = options_.queues;
     device.threads = options_.threads;
     device.memory_slots = options_.memory_slots;
@@ -166,8 +167,9 @@ Guests::Guests(OpenedRegion& region, const std::vector<GuestOptions>& options, b
   if (windows && region.handle().kind() == region::HostKind::kDirectory) {
     files_ = window_files(region);
   }
+  const auto shown = std::make_shared<virtiofs::ShownFiles>(files_ ? files_->device() : 0);
   for (const GuestOptions& one : options) {
-    servers_.push_back(std::make_unique<GuestServer>(fs_, files_.get(), one,
+    servers_.push_back(std::make_unique<GuestServer>(fs_, files_.get(), shown, one,
                                                      region.read_only() || one.read_only, debug));
   }
   fs_.set_window_hooks({[this](InodeNo ino, std::uint64_t size) {

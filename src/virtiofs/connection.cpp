@@ -21,7 +21,7 @@ constexpr std::uint32_t kConfigHead = sizeof(wire::ConfigAccess);
 
 }  // namespace
 
-Connection::Connection(ConnectionParts parts) : parts_(std::move(parts)) {
+Connection::Connection(ConnectionParts parts) : parts_(std::move(parts)), memory_(parts_.shown) {
   publish_memory();
 }
 

@@ -24,6 +24,7 @@ struct ConnectionParts {
   bool memory_slots;     // DeviceOptions
   std::vector<std::unique_ptr<Queue>>& queues;
   BackendChannel& channel;
+  const ShownFiles& shown;
   std::function<void()> reset;  // the guest begins anew: all queues stand still
 };
 

@@ -68,6 +68,7 @@ Device::Device(const DeviceOptions& options, DeviceHandler handler, Listener lis
       handler_(std::move(handler)),
       name_(fmt::format("virtiofs {}", options.tag)),
       listener_(std::move(listener)),
+      shown_(options.shown ? options.shown : std::make_shared<ShownFiles>()),
       channel_(options.patience,
                [this] {
                  base::log::warn(
@@ -148,7 +149,7 @@ void Device::serve(base::UniqueFd socket) {
   call(handler_.connected);
   {
     Connection connection({name_, config_of(options_), options_.window, options_.memory_slots,
-                           queues_, channel_, [this] {
+                           queues_, channel_, *shown_, [this] {
                              call(handler_.gone);
                              call(handler_.connected);
                            }});
@@ -184,6 +185,7 @@ Status Device::map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::
   if (fd < 0 || fd_off % kPage != 0 || !in_window(window_off, len)) {
     return Error(EINVAL);
   }
+  PMEMFS_CHECK(shown_->add(fd));
   return channel_.map(fd, fd_off, window_off, len, writable);
 }
 

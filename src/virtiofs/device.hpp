@@ -17,6 +17,7 @@
 #include "virtiofs/handler.hpp"
 #include "virtiofs/listener.hpp"
 #include "virtiofs/queue.hpp"
+#include "virtiofs/shown_files.hpp"
 #include "virtiofs/watchdog.hpp"
 
 namespace pmemfs::virtiofs {
@@ -34,6 +35,8 @@ struct DeviceOptions {
   // every back end of all, and ends by an assertion at the 510th, 1 GiB. A back end that does not
   // take them hears of those beyond 8 no more, which it has no need of; QEMU says so on stderr.
   bool memory_slots = false;
+  // Shared by all devices that one VMM may have; null: this is the only one.
+  std::shared_ptr<ShownFiles> shown;
 };
 
 struct DeviceStatus {
@@ -92,6 +95,7 @@ class Device {
   Listener listener_;
   Event stop_;
   QueueCounters counters_;
+  const std::shared_ptr<ShownFiles> shown_;
   BackendChannel channel_;
   std::vector<std::unique_ptr<Queue>> queues_;
   Watchdog watchdog_;

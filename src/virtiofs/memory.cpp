@@ -154,6 +154,9 @@ Status GuestMemoryMap::insert(const wire::MemoryRegion& region, int fd,
 // touched.
 Result<std::shared_ptr<const Mapping>> GuestMemoryMap::mapping_of(const GuestRegion& region,
                                                                   int fd) {
+  if (shown_.has(region.file)) {
+    return std::shared_ptr<const Mapping>();
+  }
   for (const GuestRegion& old : picture_->regions()) {
     if (old.guest == region.guest && old.user == region.user && old.size == region.size &&
         old.offset == region.offset && old.file == region.file && old.mapping != nullptr &&

@@ -13,6 +13,7 @@
 #include "virtiofs/arena.hpp"
 #include "virtiofs/file_id.hpp"
 #include "virtiofs/protocol.hpp"
+#include "virtiofs/shown_files.hpp"
 
 namespace pmemfs::virtiofs {
 
@@ -22,7 +23,7 @@ struct GuestRegion {
   std::uint64_t size;    // bytes
   std::uint64_t offset;  // in its file
   FileId file;
-  // Null: memory of a device that cannot be mapped here; there are no bytes.
+  // Null: what a window shows, or memory of a device that cannot be mapped here; no bytes.
   std::shared_ptr<const Mapping> mapping;
 
   friend bool operator==(const GuestRegion&, const GuestRegion&) = default;
@@ -69,8 +70,11 @@ class GuestMemoryMap {
   // As many as QEMU knows.
   static constexpr std::size_t kMostRegions = 512;
 
-  GuestMemoryMap()
-      : picture_(std::make_shared<GuestMemory>(std::vector<GuestRegion>(), Arenas())) {}
+  // Regions of files that `shown` has are taken, but are no memory: all of them lie outside of it.
+  // It outlives this.
+  explicit GuestMemoryMap(const ShownFiles& shown)
+      : shown_(shown),
+        picture_(std::make_shared<GuestMemory>(std::vector<GuestRegion>(), Arenas())) {}
 
   // Regions with their descriptors, in place of all that were. On an error nothing is changed. What
   // stays as it was stays mapped where it was, and the picture is the same one when all does.
@@ -88,6 +92,7 @@ class GuestMemoryMap {
   Result<std::shared_ptr<const Mapping>> mapping_of(const GuestRegion& region, int fd);
   void publish(std::vector<GuestRegion> regions);
 
+  const ShownFiles& shown_;
   Arenas arenas_;
   std::shared_ptr<const GuestMemory> picture_;
 };

@@ -231,7 +231,8 @@ void serve(int socket, std::uint64_t window) {
   }
   BackendChannel channel(std::chrono::milliseconds(1), [] {});
   fuzz::demand(channel.prepare().ok(), "an event");
-  Connection connection({"vm", {}, window, window == 0, queues, channel, [] {
+  const ShownFiles shown;
+  Connection connection({"vm", {}, window, window == 0, queues, channel, shown, [] {
                          }});
   connection.serve(socket, -1);
   for (const auto& queue : queues) {

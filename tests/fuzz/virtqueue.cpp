@@ -32,7 +32,8 @@ constexpr std::uint64_t kTables = 12288;  // where tables of their own like to b
 struct Machine {
   SharedMemory low{kRegion, kGuest, kUser};
   SharedMemory high{kRegion, kGuest + kRegion, 0x4000'0000'0000};
-  GuestMemoryMap map;
+  ShownFiles shown;
+  GuestMemoryMap map{shown};
 
   Machine() {
     fuzz::demand(map.add(low.region(), low.fd()).ok(), "a region");

@@ -1,10 +1,12 @@
 #include "guest_live.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -80,6 +82,25 @@ std::string answer(const std::string& command, std::span<std::byte> all,
   return "what is " + command + "?";
 }
 
+// "direct …": a page of `all` is the buffer of another file's read(2) or write(2).
+std::string direct(const std::string& command, std::span<std::byte> all) {
+  std::istringstream words(command);
+  std::string word;
+  std::string what;
+  std::string other;
+  std::size_t off = 0;
+  words >> word >> what >> off >> other;
+  const int fd = ::open(other.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC);
+  if (fd < 0 || off % kPage != 0 || off >= all.size()) {
+    fail(command + ": cannot be");
+  }
+  const ssize_t n =
+      what == "read" ? ::pread(fd, &all[off], kPage, 0) : ::pwrite(fd, &all[off], kPage, 0);
+  const int code = errno;
+  ::close(fd);
+  return n == static_cast<ssize_t>(kPage) ? "done" : n < 0 ? std::strerror(code) : "short";
+}
+
 [[noreturn]] void say_bus(int /*signal*/) {
   constexpr std::string_view kSay = "SIGBUS\n";
   ::_exit(::write(STDOUT_FILENO, kSay.data(), kSay.size()) > 0 ? 3 : 1);
@@ -119,6 +140,8 @@ int mapped(std::span<char*> words) {
     if (command == "size") {
       size = size_of(words[0]);
       std::cout << "size " << size << std::endl;
+    } else if (command.starts_with("direct ")) {
+      std::cout << direct(command, all) << std::endl;
     } else {
       std::cout << answer(command, all, all.first(std::min(size, all.size()))) << std::endl;
     }

@@ -9,8 +9,9 @@ namespace pmemfs::vm {
 // input, each with one line of answer, until its end: "touch" reads each page ("touched"), "store
 // SEED" stores and flushes ("stored"), "verify SEED" compares ("kept K of N"), with no system call,
 // all up to the size that the file had at the beginning or at the last "size" ("size N"); "reach"
-// touches the whole mapping. "SIGBUS", then exit status 3, where there is nothing behind an
-// address.
+// touches the whole mapping; "direct write OFFSET OTHER" writes the page there to another file with
+// O_DIRECT, "direct read OFFSET OTHER" the other way ("done", or the error). "SIGBUS", then exit
+// status 3, where there is nothing behind an address.
 int mapped(std::span<char*> words);
 
 // hammer FILE: stores 1, 2, 3, … into the lines of FILE, round and round, a number into all words

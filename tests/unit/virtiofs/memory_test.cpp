@@ -23,6 +23,7 @@ namespace {
 using test::SharedMemory;
 
 constexpr std::uint64_t kMiB = 1U << 20U;
+const ShownFiles kNothingShown;
 
 std::string text_of(const Spans& spans) {
   std::string text;
@@ -46,7 +47,7 @@ struct Memory {
   }
   SharedMemory first{kMiB, 0x10'0000, 0x7000'0000'0000};
   SharedMemory second{kMiB, 0x20'0000, 0x6000'0000'0000};
-  GuestMemoryMap map;
+  GuestMemoryMap map{kNothingShown};
 };
 
 TEST_CASE("a range that crosses regions comes in pieces") {
@@ -79,7 +80,7 @@ TEST_CASE("an address of the VMM is in one region or in none") {
 
 TEST_CASE("a region may begin anywhere in its file") {
   SharedMemory memory(8 * kMiB);
-  GuestMemoryMap map;
+  GuestMemoryMap map{kNothingShown};
   wire::MemoryRegion region = memory.region();
   region.offset = 3 * kMiB + 4096;
   region.size = kMiB;
@@ -96,7 +97,7 @@ TEST_CASE("a file that may only be read is memory that cannot be written") {
   SharedMemory memory(kMiB);
   const base::UniqueFd only_read(
       ::open(("/proc/self/fd/" + std::to_string(memory.fd())).c_str(), O_RDONLY | O_CLOEXEC));
-  GuestMemoryMap map;
+  GuestMemoryMap map{kNothingShown};
   REQUIRE(map.add(memory.region(), only_read.get()).ok());
   CHECK(holds(map, memory.guest(0), 8, false));
   CHECK_FALSE(holds(map, memory.guest(0), 8, true));
@@ -123,7 +124,14 @@ int map_on_overlay(const std::string& folder) {
     return -1;
   }
   Arenas arenas;
-  return arenas.map(file.get(), 0, kMiB).code();
+  const int code = arenas.map(file.get(), 0, kMiB).code();
+  // If it were the one of a window's files, it would be taken, and be no memory.
+  struct stat st {};
+  ::fstat(file.get(), &st);
+  const ShownFiles shown(st.st_dev);
+  GuestMemoryMap map(shown);
+  const bool taken = map.add({4096, kMiB, 4096, 0}, file.get()).ok();
+  return taken && map.picture()->held(4096, 1, false) == 0 ? code : EBADF;
 }
 
 TEST_CASE("a file whose pages come from who knows where is no memory") {
@@ -143,7 +151,7 @@ TEST_CASE("a picture keeps what it shows, and nothing else stays mapped") {
   auto memory = std::make_unique<SharedMemory>(kMiB);
   const base::UniqueFd file(::fcntl(memory->fd(), F_DUPFD_CLOEXEC, 0));
   const wire::MemoryRegion region = memory->region();
-  GuestMemoryMap map;
+  GuestMemoryMap map{kNothingShown};
   REQUIRE(map.add(region, file.get()).ok());
   memory.reset();
   auto picture = map.picture();
@@ -184,7 +192,7 @@ TEST_CASE("a table that is told again maps what has changed, and nothing else") 
   const SharedMemory first(kMiB, 0x10'0000, 0x7000'0000'0000);
   const SharedMemory second(kMiB, 0x20'0000, 0x6000'0000'0000);
   Table table{{first.region(), second.region()}, {first.fd(), second.fd()}};
-  GuestMemoryMap map;
+  GuestMemoryMap map{kNothingShown};
   REQUIRE(table.tell(map).ok());
   const auto before = map.picture();
   const Mapping* const kept = mapping_at(map, first.guest(0));
@@ -242,6 +250,25 @@ TEST_CASE("a table that is told again maps what has changed, and nothing else") 
   }
 }
 
+TEST_CASE("what a window shows is told as memory, and is none") {
+  const SharedMemory memory(kMiB, 0x10'0000, 0x7000'0000'0000);
+  const SharedMemory file(kMiB, 0x20'0000, 0x6000'0000'0000);
+  ShownFiles shown;
+  REQUIRE(shown.add(file.fd()).ok());
+  GuestMemoryMap map(shown);
+  REQUIRE(map.add(memory.region(), memory.fd()).ok());
+  REQUIRE(map.add(file.region(), file.fd()).ok());
+  CHECK(map.picture()->held(memory.guest(0), 2 * kMiB, true) == kMiB);
+  CHECK(map.picture()->at_user(file.user(0), 1, false) == nullptr);
+  std::array<std::byte, 1> copy{};
+  CHECK_FALSE(map.picture()->read(file.guest(0), copy));
+  // Again, in a table.
+  const Table table{{memory.region(), file.region()}, {memory.fd(), file.fd()}};
+  const auto before = map.picture();
+  REQUIRE(table.tell(map).ok());
+  CHECK(map.picture() == before);
+}
+
 TEST_CASE("address space is used again, whole") {
   SharedMemory memory(kMiB);
   // As much as an arena has: it fits into the first one only when nothing is left in pieces.
@@ -255,7 +282,7 @@ TEST_CASE("address space is used again, whole") {
     regions[i].guest += i * kMiB;
     regions[i].user += i * kMiB;
   }
-  GuestMemoryMap map;
+  GuestMemoryMap map{kNothingShown};
   const std::byte* first = nullptr;
   std::array<std::size_t, 3> order{0, 1, 2};
   do {
@@ -281,7 +308,7 @@ TEST_CASE("address space is used again, whole") {
 TEST_CASE("one VMM does not take all address space") {
   SharedMemory memory(4096);
   REQUIRE(::ftruncate(memory.fd(), std::int64_t{1} << 45U) == 0);
-  GuestMemoryMap map;
+  GuestMemoryMap map{kNothingShown};
   wire::MemoryRegion region = memory.region();
   region.size = kMostTotal + kMappingUnit;
   CHECK(map.add(region, memory.fd()).code() == EINVAL);
@@ -302,7 +329,7 @@ TEST_CASE("one VMM does not take all address space") {
 TEST_CASE("memory that is lost reads as zeros, and is told") {
   SharedMemory memory(4 * kMiB);
   std::memset(memory.data(), 0x55, 4 * kMiB);
-  GuestMemoryMap map;
+  GuestMemoryMap map{kNothingShown};
   REQUIRE(map.add(memory.region(), memory.fd()).ok());
   CHECK_FALSE(map.picture()->faulted());
   REQUIRE(::ftruncate(memory.fd(), 2 * kMiB) == 0);

@@ -81,7 +81,8 @@ class QueueRig {
 
   SharedMemory memory_{2U << 20U};
   DriverRing ring_;
-  GuestMemoryMap map_;
+  ShownFiles shown_;
+  GuestMemoryMap map_{shown_};
   DeviceHandler handler_;
   QueueCounters counters_;
   std::mutex mutex_;

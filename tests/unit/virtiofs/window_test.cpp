@@ -1,5 +1,7 @@
 // What the guest sees in the window, by the channel to its VMM.
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "rig.hpp"
@@ -39,6 +41,52 @@ TEST_CASE("what is mapped is what the guest sees") {
   REQUIRE(rig.device().unmap(2 * kUnit, kUnit).ok());
   REQUIRE(rig.map(0, false).ok());
   CHECK(rig.seen(0) == "In the file");
+}
+
+// As QEMU does, which does not always tell when something else is shown there.
+TEST_CASE("what the VMM tells of its window as memory is not served as such") {
+  WindowRig rig;
+  const SharedMemory shown(kUnit, 0x8000'0000, 0x6000'0000'0000);
+  shown.data()[0] = std::byte{'x'};
+  REQUIRE(rig.device().map(shown.fd(), 0, 0, kUnit, true).ok());
+  REQUIRE(rig.frontend().set_memory({&rig.memory(), &shown}) == 0);
+  DriverRing& ring = rig.ring(1);
+  std::byte* const place = rig.memory().data() + (14U << 20U);
+  const Bytes request = message(Op::kEcho, 1, 100);
+  std::memcpy(place, request.data(), request.size());
+  const std::uint64_t at = rig.memory().guest(14U << 20U);
+  ring.descriptors()[0] = {at, 100, wire::kNext, 1};
+  ring.descriptors()[1] = {at + 4096, 16, wire::kDeviceWrites | wire::kNext, 2};
+  ring.descriptors()[2] = {shown.guest(0), 100, wire::kDeviceWrites, 0};
+  ring.expose(0);
+  CHECK(eventually([&] { return rig.device().status().unreachable == 1; }));
+  CHECK(shown.data()[0] == std::byte{'x'});
+}
+
+TEST_CASE("what windows of other devices show is taken for memory, and is none") {
+  const bool all_of_it = GENERATE(false, true);
+  const test::TempDir dir(test::kTmpfs);
+  const base::UniqueFd file(::open((dir / "file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  struct stat st {};
+  REQUIRE(::ftruncate(file.get(), kUnit) == 0);
+  REQUIRE(::fstat(file.get(), &st) == 0);
+  const auto shown = std::make_shared<ShownFiles>(all_of_it ? st.st_dev : 0);
+  REQUIRE((all_of_it || shown->add(file.get()).ok()));
+  DeviceOptions options = Rig::defaults();
+  options.shown = shown;
+  Rig rig(options);
+  VirtiofsFrontend& vmm = rig.connect();
+  DriverRing& ring = rig.start(1);
+  const wire::MemoryRegion there{0x8000'0000, kUnit, 0x6000'0000'0000, 0};
+  const std::array fds{rig.memory().fd(), file.get()};
+  const wire::MemoryTable table{2, 0, {rig.memory().region(), there}};
+  REQUIRE(vmm.acknowledged(Request::kSetMemTable, table, fds) == 0);
+  const std::uint64_t at = rig.memory().guest(14U << 20U);
+  ring.descriptors()[0] = {at, kHeader, wire::kNext, 1};
+  ring.descriptors()[1] = {there.guest, 100, wire::kNext, 2};
+  ring.descriptors()[2] = {at + 4096, 16, wire::kDeviceWrites, 0};
+  ring.expose(0);
+  CHECK(eventually([&] { return rig.device().status().unreachable == 1; }));
 }
 
 TEST_CASE("what the VMM refuses is EIO") {
