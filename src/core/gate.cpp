@@ -74,8 +74,8 @@ bool pinned(const InodeRecord& inode) {
 
 bool exported(const Context& c, const InodeRecord& inode) {
   const InodeNo ino(inode.ino.load());
-  return has_flag(inode, format::kInodeExported) &&
-         (c.exports.any(ino) || c.store->region().exported(ino.value));
+  return c.exports.any(ino) ||
+         (has_flag(inode, format::kInodeExported) && c.store->region().exported(ino.value));
 }
 
 Status may_move(Context& c, const InodeRecord& inode) {
