@@ -153,8 +153,7 @@ struct EdgeHooks {
 struct WindowHooks {
   // The host file is about to end at `size`: unmaps what lies wholly beyond, in every window, and
   // returns when that is done or given up. Called without core locks.
-  std::function<void(InodeNo, std::uint64_t size)> unmap_beyond = [](InodeNo, std::uint64_t) {
-  };
+  std::function<void(InodeNo, std::uint64_t size)> unmap_beyond{};  // may be empty
 };
 
 // A part of a file as a mapping in another process finds it, in bytes, multiples of

@@ -129,6 +129,8 @@ class Region {
   [[nodiscard]] virtual bool exported(std::uint64_t /*key*/) const { return false; }
   // The same for any key.
   [[nodiscard]] virtual bool any_exported() const { return false; }
+  // The keys of all that live, in no order.
+  [[nodiscard]] virtual std::vector<std::uint64_t> exported_keys() const { return {}; }
   // What offsets and lengths of such mappings are multiples of: a power of two.
   [[nodiscard]] virtual std::uint64_t mapping_alignment() const { return 4096; }
 

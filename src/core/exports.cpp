@@ -48,8 +48,9 @@ std::vector<Range> Exports::writable(InodeNo ino) const {
   const std::lock_guard lock(mutex_);
   std::vector<Range> ranges;
   if (const auto found = files_.find(ino); found != files_.end()) {
-    for (const std::uint64_t begin : found->second.writable) {
-      ranges.push_back({begin, found->second.ends.at(begin)});
+    const std::multiset<std::uint64_t>& begins = found->second.writable;
+    for (auto at = begins.begin(); at != begins.end(); at = begins.upper_bound(*at)) {
+      ranges.push_back({*at, found->second.ends.at(*at)});
     }
   }
   return ranges;
@@ -66,19 +67,24 @@ std::uint64_t Exports::bytes() const {
   return sum;
 }
 
-void Exports::begin_cut(InodeNo ino) {
+void Exports::begin_cut(InodeNo ino, std::uint64_t size) {
   const std::lock_guard lock(mutex_);
-  cut_.insert(ino);
+  cut_.emplace(ino, size);
 }
 
-void Exports::end_cut(InodeNo ino) {
+void Exports::end_cut(InodeNo ino, std::uint64_t size) {
   const std::lock_guard lock(mutex_);
-  cut_.erase(cut_.find(ino));
+  cut_.erase(cut_.find({ino, size}));
 }
 
 bool Exports::is_cut(InodeNo ino) const {
+  return is_cut(ino, UINT64_MAX);
+}
+
+bool Exports::is_cut(InodeNo ino, std::uint64_t off) const {
   const std::lock_guard lock(mutex_);
-  return cut_.contains(ino);
+  const auto least = cut_.lower_bound({ino, 0});
+  return least != cut_.end() && least->first == ino && least->second <= off;
 }
 
 void Exports::wait(InodeNo ino) {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "core/range.hpp"
@@ -22,14 +23,15 @@ class Exports {
   // One less. After the last of a file that waits to be settled.
   void remove(InodeNo ino, Range range, bool writable);
   [[nodiscard]] bool any(InodeNo ino) const;
-  // What is mapped writable: ascending by begin; ranges may be the same or overlap.
+  // What is mapped writable, each range once: ascending by begin; they may overlap.
   [[nodiscard]] std::vector<Range> writable(InodeNo ino) const;
   [[nodiscard]] std::uint64_t bytes() const;  // mapped now, by how many ever
 
   // Between these what lies beyond the file's end to be is unmapped.
-  void begin_cut(InodeNo ino);
-  void end_cut(InodeNo ino);
+  void begin_cut(InodeNo ino, std::uint64_t size);
+  void end_cut(InodeNo ino, std::uint64_t size);
   [[nodiscard]] bool is_cut(InodeNo ino) const;
+  [[nodiscard]] bool is_cut(InodeNo ino, std::uint64_t off) const;  // there, or before
 
   // Files whose mappings may be gone, but for those of which any() is true: once the kernel says so
   // their blocks are free to move and to go (windows.hpp).
@@ -46,8 +48,8 @@ class Exports {
   };
 
   mutable std::mutex mutex_;
-  std::unordered_map<InodeNo, File> files_;  // all of them mapped
-  std::multiset<InodeNo> cut_;
+  std::unordered_map<InodeNo, File> files_;               // all of them mapped
+  std::multiset<std::pair<InodeNo, std::uint64_t>> cut_;  // with their sizes to be
   std::set<InodeNo> waiting_;
 };
 

@@ -73,6 +73,7 @@ Result<std::unique_ptr<Filesystem>> Filesystem::open(std::unique_ptr<store::Stor
     return Error(EUCLEAN);
   }
   if (!c.read_only()) {
+    PMEMFS_CHECK(core::adopt_exports(c));
     core::free_orphan_inodes(c);
     PMEMFS_TRY(const std::uint64_t first_new, c.store->next_generation());
     const bool trusted = options.collect_orphans;
@@ -119,7 +120,7 @@ Status Filesystem::close(bool users_gone) {
   }
   core::settle_exports(c);
   PMEMFS_CHECK(core::sync_host(c));
-  return c.store->close(mappings_may_live || !c.exports.empty());
+  return c.store->close(mappings_may_live || !c.exports.empty(), !c.exports.empty());
 }
 
 Result<Attributes> Filesystem::lookup(InodeNo dir, std::string_view name) {

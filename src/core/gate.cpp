@@ -66,17 +66,20 @@ Status prove_unmapped(Context& c, Node& node, const InodeRecord& inode) {
 bool pinned(const InodeRecord& /*inode*/) {
   return false;
 }
+bool exported(const Context& /*c*/, const InodeRecord& /*inode*/) {
+  return false;
+}
 #else
 bool pinned(const InodeRecord& inode) {
   return is_durable(inode);
 }
-#endif
 
 bool exported(const Context& c, const InodeRecord& inode) {
   const InodeNo ino(inode.ino.load());
-  return has_flag(inode, format::kInodeExported) &&
-         (c.exports.any(ino) || c.store->region().exported(ino.value));
+  return c.exports.any(ino) ||
+         (has_flag(inode, format::kInodeExported) && c.store->region().exported(ino.value));
 }
+#endif
 
 Status may_move(Context& c, const InodeRecord& inode) {
   if (pinned(inode)) {

@@ -43,8 +43,9 @@ class Lease {
 [[nodiscard]] bool pinned(const InodeRecord& inode);
 
 // Virtual machines map, or may map, blocks of the file, in the books of this mount or as the kernel
-// knows. Until none does its blocks are neither moved nor freed. Data in extents: host files have
-// the lease. Lock: shared.
+// knows. Until none does its blocks are neither moved nor freed, nor is its number given to another
+// file. Of host files the books alone tell here; what their blocks need the lease does. Lock:
+// shared.
 [[nodiscard]] bool exported(const Context& c, const InodeRecord& inode);
 
 // Before data is moved. EBUSY when virtual machines map it; ETXTBSY, and counted, when the file is

@@ -8,6 +8,7 @@
 #include "core/attributes.hpp"
 #include "core/backing_data.hpp"
 #include "core/directories.hpp"
+#include "core/gate.hpp"
 #include "core/reap.hpp"
 #include "store/blob.hpp"
 
@@ -131,7 +132,8 @@ Result<LockedEntry> lock_entry(Context& c, LockSet& locks, InodeNo dir, std::str
 Result<bool> drop_link(Context& c, store::Change& change, Node& node, InodeRecord& inode,
                        std::uint32_t links) {
   inode.nlink.store(inode.nlink.load() - std::min(links, inode.nlink.load()));
-  if (inode.nlink.load() == 0 && c.nodes.held_by_caller_alone(node)) {
+  // What a machine maps goes later, though nobody else knows the file any more: reap().
+  if (inode.nlink.load() == 0 && c.nodes.held_by_caller_alone(node) && !exported(c, inode)) {
     PMEMFS_CHECK(free_everything(change, inode));
     return true;
   }

@@ -40,7 +40,7 @@ Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, 
   {
     PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
     PMEMFS_TRY(const HostStat host, c.backing->stat_fd(file.fd()));
-    if (range.begin >= host.size) {
+    if (range.begin >= host.size || c.exports.is_cut(node.ino, range.begin)) {
       return Error(ENXIO);
     }
     if (is_durable(inode)) {
@@ -109,8 +109,12 @@ Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Ra
     return pieces.error();
   }
   PMEMFS_CHECK(record_export(c, inode));
-  PMEMFS_TRY(const int fd, region.export_memory(inode.ino.load(), writable));
-  return mapping_with(base::UniqueFd(fd), std::move(pieces).value());
+  const auto fd = region.export_memory(inode.ino.load(), writable);
+  if (!fd) {
+    c.exports.wait(node.ino);  // what was filled beyond the end goes again
+    return Error(fd.code());
+  }
+  return mapping_with(base::UniqueFd(*fd), std::move(pieces).value());
 }
 
 // Lock: exclusive.
@@ -159,12 +163,14 @@ void settle(Context& c, InodeNo ino) {
     return;
   }
   c.exports.settled(ino);
-  if (!has_flag(*inode, format::kInodeExported) || c.read_only()) {
+  if (c.read_only()) {
     return;
   }
-  set_flag(*inode, format::kInodeExported, false);
-  const bool beyond = !is_durable(*inode);
-  (void)(beyond ? extent_data::trim(c, *node, *inode) : commit_inode(c, *inode));
+  if (has_flag(*inode, format::kInodeExported)) {
+    set_flag(*inode, format::kInodeExported, false);
+    const bool beyond = !is_durable(*inode);
+    (void)(beyond ? extent_data::trim(c, *node, *inode) : commit_inode(c, *inode));
+  }
   node->unlinked = inode->nlink.load() == 0;  // reaped as the pin goes
 }
 
@@ -192,8 +198,8 @@ Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writ
   return mapping;
 }
 
-Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino) {
-  if (!c.has_backing() || !c.exports.any(ino)) {
+Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino), size_(size) {
+  if (!c.has_backing() || !c.window_hooks.unmap_beyond) {
     return;
   }
   {
@@ -206,15 +212,17 @@ Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino) {
     if (const auto present = data_size(c, *node, *inode); !present || size >= *present) {
       return;
     }
-    c.exports.begin_cut(ino);
+    c.exports.begin_cut(ino, size);
     begun_ = true;
   }
-  c.window_hooks.unmap_beyond(ino, size);
+  if (c.exports.any(ino)) {
+    c.window_hooks.unmap_beyond(ino, size);
+  }
 }
 
 Cut::~Cut() {
   if (begun_) {
-    c_.exports.end_cut(ino_);
+    c_.exports.end_cut(ino_, size_);
   }
 }
 
@@ -231,6 +239,23 @@ Status sync_windows(Context& c, Node& node) {
     c.store->region().fence();
   }
   return stamp_written(c, node);
+}
+
+Status adopt_exports(Context& c) {
+  for (const InodeNo ino : c.store->take_exported()) {
+    c.exports.wait(ino);
+  }
+  for (const std::uint64_t key : c.store->region().exported_keys()) {
+    const InodeNo ino(key);
+    const NodeRef node = c.nodes.get(ino);
+    const std::unique_lock lock(node->lock);
+    auto inode = read_inode(c, *node);
+    if (inode && is_regular(*inode)) {
+      PMEMFS_CHECK(record_export(c, *inode));
+      c.exports.wait(ino);
+    }
+  }
+  return {};
 }
 
 void settle_exports(Context& c) {

@@ -16,8 +16,9 @@ namespace pmemfs::core {
 Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writable);
 
 // Made before a truncation and kept until it is done: has windows unmap what lies wholly beyond
-// `size` of a host file, whose pages go at once: a machine that touches them ends. Not of a durable
-// file, which is not cut; and while this lives the file does not become one. No locks held.
+// `size` of a host file, whose pages go at once: a machine that touches them ends. Nobody maps it
+// there meanwhile. Not of a durable file, which is not cut; and while this lives the file does not
+// become one. No locks held.
 class Cut {
  public:
   Cut(Context& c, InodeNo ino, std::uint64_t size);
@@ -28,12 +29,17 @@ class Cut {
  private:
   Context& c_;
   const InodeNo ino_;
+  const std::uint64_t size_;
   bool begun_ = false;
 };
 
 // What guests have stored through writable mappings becomes persistent: fsync, where data lie in
 // extents. No locks held.
 Status sync_windows(Context& c, Node& node);
+
+// At the begin of a mount: what machines map still, of daemons before this one. A read-only one did
+// not record it. Nothing is freed before this has returned.
+Status adopt_exports(Context& c);
 
 // Looks which files that wait (Exports) are mapped no more: their flags are cleared, blocks beyond
 // their ends and unlinked files freed. No locks held.

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "region/host_file.hpp"
 
@@ -41,6 +43,26 @@ Result<base::UniqueFd> export_description(int fd, std::uint64_t key, bool writab
 bool export_lives(int fd, std::uint64_t key, std::uint64_t n) {
   struct flock lock = lock_of(F_WRLCK, key, n);
   return ::fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
+// The kernel tells of one that is in the way, not of which: the rest is on either side of it.
+std::vector<std::uint64_t> live_exports(int fd) {
+  std::vector<std::uint64_t> keys;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> ranges{{0, kExportKeys}};
+  while (!ranges.empty()) {
+    const auto [begin, end] = ranges.back();
+    ranges.pop_back();
+    struct flock lock = lock_of(F_WRLCK, begin, end - begin);
+    if (begin >= end || ::fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) {
+      continue;
+    }
+    const std::uint64_t key =
+        std::max(static_cast<std::uint64_t>(lock.l_start), kExportLocks + begin) - kExportLocks;
+    keys.push_back(key);
+    ranges.emplace_back(begin, key);
+    ranges.emplace_back(key + 1, end);
+  }
+  return keys;
 }
 
 }  // namespace pmemfs::region

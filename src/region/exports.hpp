@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "base/unique_fd.hpp"
 #include "pmemfs/result.hpp"
@@ -21,5 +22,9 @@ Result<base::UniqueFd> export_description(int fd, std::uint64_t key, bool writab
 // Whether any description holds a lock of keys [key, key + n), but for `fd`'s own. True when the
 // kernel does not say.
 [[nodiscard]] bool export_lives(int fd, std::uint64_t key, std::uint64_t n = 1);
+
+// The keys of all that live. Nothing where the kernel cannot be asked: export_lives() says yes
+// then.
+[[nodiscard]] std::vector<std::uint64_t> live_exports(int fd);
 
 }  // namespace pmemfs::region

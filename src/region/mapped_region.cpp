@@ -282,6 +282,10 @@ bool MappedRegion::any_exported() const {
   return export_lives(fd_, 0, kExportKeys);
 }
 
+std::vector<std::uint64_t> MappedRegion::exported_keys() const {
+  return live_exports(fd_);
+}
+
 std::uint64_t MappedRegion::mapping_alignment() const {
   return options_.device_alignment != 0 ? options_.device_alignment : format::kBlockSize;
 }

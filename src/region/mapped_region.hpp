@@ -58,6 +58,7 @@ class MappedRegion final : public Region {
   Result<int> export_memory(std::uint64_t key, bool writable) override;
   [[nodiscard]] bool exported(std::uint64_t key) const override;
   [[nodiscard]] bool any_exported() const override;
+  [[nodiscard]] std::vector<std::uint64_t> exported_keys() const override;
   [[nodiscard]] std::uint64_t mapping_alignment() const override;
 
   // EROFS when read-only, EOPNOTSUPP when not growable, EFBIG beyond the reserved addresses. When

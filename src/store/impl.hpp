@@ -63,7 +63,8 @@ struct Store::Impl {
 
   std::mutex orphans_mutex;
   std::vector<InodeNo> orphans;
-  bool trusted = true;  // the scan found no damage: a snapshot may be left
+  std::vector<InodeNo> exported;  // under the same
+  bool trusted = true;            // the scan found no damage: a snapshot may be left
   bool closed = false;
   bool mappings_suspected = false;  // constant once open
   format::Uuid boot{};

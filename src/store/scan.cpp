@@ -31,6 +31,7 @@ struct Chunk {
 struct Found {
   std::vector<InodeRun> free_inodes;
   std::vector<InodeNo> orphans;
+  std::vector<InodeNo> exported;
   std::vector<BlockRun> claimed_twice;
   std::uint64_t used = 0;
   std::uint64_t durable_bytes = 0;
@@ -101,6 +102,9 @@ class ChunkScanner {
     found_.durable_bytes += inode.durable_len.load();
     if (inode.nlink.load() == 0) {
       found_.orphans.emplace_back(inode.ino.load());
+    }
+    if ((inode.flags.load() & format::kInodeExported) != 0) {
+      found_.exported.emplace_back(inode.ino.load());
     }
     const std::uint32_t type = inode.mode.load() & S_IFMT;
     if (type == S_IFREG || type == S_IFDIR) {
@@ -228,6 +232,7 @@ void merge(ScanResult& result, Found& found) {
   };
   append(result.free_inodes, found.free_inodes);
   append(result.orphans, found.orphans);
+  append(result.exported, found.exported);
   append(result.claimed_twice, found.claimed_twice);
   result.inodes_used += found.used;
   result.durable_bytes += found.durable_bytes;

@@ -16,6 +16,7 @@ struct ScanResult {
   std::vector<BlockRun> free_blocks;    // ascending
   std::vector<InodeRun> free_inodes;    // ascending
   std::vector<InodeNo> orphans;         // in use with nlink 0, ascending
+  std::vector<InodeNo> exported;        // virtual machines may map them, in no order
   std::vector<BlockRun> claimed_twice;  // must not become free in this mount
   std::uint64_t inodes_used = 0;
   std::uint64_t inode_limit = 0;

@@ -157,6 +157,11 @@ std::vector<InodeNo> Store::take_orphans() {
   return std::exchange(impl_->orphans, {});
 }
 
+std::vector<InodeNo> Store::take_exported() {
+  const std::lock_guard lock(impl_->orphans_mutex);
+  return std::exchange(impl_->exported, {});
+}
+
 Result<std::uint64_t> Store::next_generation() {
   Impl& impl = *impl_;
   if (read_only()) {
@@ -230,6 +235,7 @@ void take_scan(Store::Impl& impl, ScanResult scanned, OpenReport& report) {
   impl.counters.durable_bytes = static_cast<std::int64_t>(scanned.durable_bytes);
   impl.counters.orphans = static_cast<std::int64_t>(scanned.orphans.size());
   impl.orphans = std::move(scanned.orphans);
+  impl.exported = std::move(scanned.exported);
   report.damaged_structures = scanned.damaged;
   if (scanned.damaged > 0) {
     base::log::error("{} damaged structures found; run fsck.pmemfs", scanned.damaged);
@@ -377,13 +383,13 @@ BlockRun leave_snapshot(Store::Impl& impl) {
 
 }  // namespace
 
-Status Store::close(bool mappings_may_live) {
+Status Store::close(bool mappings_may_live, bool exports_may_live) {
   Impl& impl = *impl_;
   impl.bad.note();
   if (read_only() || impl.closed) {
     return {};
   }
-  const BlockRun snapshot = leave_snapshot(impl);
+  const BlockRun snapshot = exports_may_live ? BlockRun{} : leave_snapshot(impl);
   PMEMFS_CHECK(impl.superblock.update([&](Superblock& s) {
     s.state.store(static_cast<std::uint32_t>(RegionState::kClean));
     s.snapshot.store(snapshot.start.value);

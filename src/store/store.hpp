@@ -91,7 +91,8 @@ class Store {
 
   // Orderly end: writes the snapshot, marks the region clean. No Change may be under way.
   // `mappings_may_live`: some direct mapping may outlive the daemon (sets suspect_boot).
-  Status close(bool mappings_may_live);
+  // `exports_may_live`: inodes are left with kInodeExported, which the next open() must find.
+  Status close(bool mappings_may_live, bool exports_may_live = false);
 
   [[nodiscard]] Region& region();
   [[nodiscard]] const Region& region() const;
@@ -112,6 +113,8 @@ class Store {
                         const std::function<void(InodeNo)>& damaged) const;
   // Inodes in use with nlink 0 that open() found (left by a crash); the caller frees them.
   [[nodiscard]] std::vector<InodeNo> take_orphans();
+  // Inodes with kInodeExported that open() found; what they keep beyond their ends may be free.
+  [[nodiscard]] std::vector<InodeNo> take_exported();
 
   // A generation never given out before. EROFS on a read-only region.
   Result<std::uint64_t> next_generation();

@@ -270,6 +270,9 @@ std::unique_ptr<SimRegion> SimRegion::crash(Chooser& chooser) const {
 }
 
 Result<int> SimRegion::export_memory(std::uint64_t key, bool /*writable*/) {
+  if (export_error_ != 0) {
+    return Error(export_error_);
+  }
   const int fd = ::memfd_create("export", MFD_CLOEXEC);
   if (fd < 0) {
     return Error(errno);
@@ -287,6 +290,12 @@ bool SimRegion::exported(std::uint64_t key) const {
 bool SimRegion::any_exported() const {
   const std::lock_guard lock(mutex_);
   return !exports_.empty();
+}
+
+std::vector<std::uint64_t> SimRegion::exported_keys() const {
+  const std::lock_guard lock(mutex_);
+  const std::set<std::uint64_t> keys(exports_.begin(), exports_.end());
+  return {keys.begin(), keys.end()};
 }
 
 void SimRegion::end_export(std::uint64_t key) {

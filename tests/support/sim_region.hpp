@@ -60,6 +60,9 @@ class SimRegion final : public Region {
   Result<int> export_memory(std::uint64_t key, bool writable) override;
   [[nodiscard]] bool exported(std::uint64_t key) const override;
   [[nodiscard]] bool any_exported() const override;
+  [[nodiscard]] std::vector<std::uint64_t> exported_keys() const override;
+  // Exporting fails until this is called with 0.
+  void fail_exports(int code) { export_error_ = code; }
   void end_export(std::uint64_t key);
   [[nodiscard]] std::uint64_t mapping_alignment() const override { return mapping_alignment_; }
   void set_mapping_alignment(std::uint64_t bytes) { mapping_alignment_ = bytes; }
@@ -133,6 +136,7 @@ class SimRegion final : public Region {
   std::atomic<bool> fail_every_grow_{false};
   Granularity granularity_ = Granularity::kCacheLine;
   std::multiset<std::uint64_t> exports_;  // keys
+  std::atomic<int> export_error_{0};
   std::uint64_t mapping_alignment_ = 4096;
   bool read_only_ = false;
   bool resized_ = false;  // not all of the memory is accessible, or was

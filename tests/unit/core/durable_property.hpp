@@ -8,6 +8,7 @@
 
 #include "core_rig.hpp"
 #include "support/extent_text.hpp"
+#include "window_model.hpp"
 
 namespace pmemfs::test {
 
@@ -15,21 +16,24 @@ class PropertyRun {
  public:
   using Data = CoreRig::Data;
 
-  PropertyRun(std::uint64_t seed, Data data) : data_(data), rng_(seed), rig_(data) {
+  // `windows`: machines map files, too; on extents.
+  PropertyRun(std::uint64_t seed, Data data, bool windows = false)
+      : data_(data), windows_(windows), rng_(seed), rig_(data) {
     if (data_ == Data::kBacking) {
       rig_.backing().tell_extents();
     }
   }
 
-  // False when a durable file was found moved or changed.
-  bool run(int steps) {
+  // False when a durable file was found moved or changed, or what is mapped moved or another's.
+  // `machines_alone`: what became of durable files is not asked.
+  bool run(int steps, bool machines_alone = false) {
     for (int i = 0; i < steps; i++) {
       if (rng_() % 8 == 0) {
         cut_power_within_a_step();
       } else {
         step();
       }
-      if (!as_promised()) {
+      if (!(machines_alone ? machines_.as_mapped() : as_promised())) {
         return false;
       }
     }
@@ -41,6 +45,7 @@ class PropertyRun {
   [[nodiscard]] int cuts() const { return cuts_; }
   [[nodiscard]] int evacuated() const { return evacuated_; }
   [[nodiscard]] int shrunk() const { return shrunk_; }
+  [[nodiscard]] int mapped() const { return machines_.made(); }
 
  private:
   // What was promised: where the file lies, and its bytes.
@@ -54,10 +59,17 @@ class PropertyRun {
   static constexpr std::uint64_t kLargest = 44U << 20U;
 
   std::uint64_t below(std::uint64_t n) { return rng_() % n; }
-  // Few files on a directory region, so that what is written in turns falls into pieces.
-  std::string name() { return "f" + std::to_string(below(data_ == Data::kBacking ? 4 : 20)); }
+  // Few files on a directory region, so that what is written in turns falls into pieces, and where
+  // machines map them, so that the same one is met again.
+  std::string name() {
+    return "f" + std::to_string(below(data_ == Data::kBacking ? 4 : windows_ ? 6 : 20));
+  }
 
   void step() {
+    if (windows_ && below(4) == 0) {
+      machines_.step(rng_, durable_.empty() || below(2) == 0 ? name() : durable_.begin()->first);
+      return;
+    }
     switch (below(data_ == Data::kBacking ? 9 : 11)) {
       case 0:
       case 1:
@@ -143,7 +155,7 @@ class PropertyRun {
       return;
     }
     const int code = rig_.set_durable(file);
-    CHECK((code == 0 || code == ENOSPC));
+    CHECK((code == 0 || code == ENOSPC || (windows_ && code == EBUSY)));
     if (code == 0) {
       promise(file);
     }
@@ -191,7 +203,7 @@ class PropertyRun {
   }
 
   void cut_power_within_a_step() {
-    auto countdown = static_cast<int>(below(40));
+    auto countdown = static_cast<int>(below(windows_ ? 10 : 40));
     RandomChooser chooser(rng_());
     std::unique_ptr<SimRegion> left;
     std::unique_ptr<SimBackingDir> host;
@@ -202,6 +214,7 @@ class PropertyRun {
       }
     });
     const std::map<std::string, Promise> before = durable_;
+    const WindowModel::Mapped mapped = machines_.mapped();
     step();
     watch_steps({});
     if (!left) {
@@ -211,6 +224,7 @@ class PropertyRun {
     durable_ = before;  // what was promised before is what must be found
     rig_.restart_from(std::move(left), std::move(host));
     CHECK(rig_.report().damaged_structures == 0);
+    machines_.power_was_cut(mapped);
     adopt();
   }
 
@@ -254,7 +268,7 @@ class PropertyRun {
       broken_ =
           broken_ || !rig_.exists(file) || !extends({placement_of(file), content_of(file)}, p);
     }
-    return !broken_;
+    return !broken_ && machines_.as_mapped();
   }
 
   // The host file's name, where there is one, then the place of each block.
@@ -293,8 +307,10 @@ class PropertyRun {
   }
 
   Data data_;
+  bool windows_;
   std::mt19937_64 rng_;
   CoreRig rig_;
+  WindowModel machines_{rig_};
   std::map<std::string, Promise> durable_;
   std::uint64_t compactions_ = 0;
   std::uint64_t files_moved_ = 0;

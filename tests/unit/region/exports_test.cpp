@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -106,6 +107,7 @@ TEST_CASE("an export lives as long as its last descriptor or mapping") {
   CHECK(region.any_exported());
   CHECK_FALSE(region.exported(6));
   CHECK_FALSE(region.exported(8));
+  CHECK(region.exported_keys() == std::vector<std::uint64_t>{7});
   void* memory = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, own.get(), 0);
   REQUIRE(memory != MAP_FAILED);
   own = {};
@@ -116,6 +118,28 @@ TEST_CASE("an export lives as long as its last descriptor or mapping") {
   CHECK(region.exported(7));
   ::close(*second);
   CHECK_FALSE(region.any_exported());
+}
+
+TEST_CASE("all keys that live are told, each once") {
+  const TempDir dir;
+  const auto handle = make(dir.path() + "/region");
+  Region& region = handle->region();
+  CHECK(region.exported_keys().empty());
+  // Neighbours, which one description would join, the first and the last; some twice.
+  const std::vector<std::uint64_t> keys{0, 1, 2, 7, 1000, 1001, region::kExportKeys - 1};
+  std::vector<UniqueFd> exports;
+  for (const std::uint64_t key : keys) {
+    for (int i = 0; i < (key % 2 == 0 ? 1 : 3); ++i) {
+      const auto fd = region.export_memory(key, false);
+      REQUIRE(fd.ok());
+      exports.emplace_back(*fd);
+    }
+  }
+  std::vector<std::uint64_t> told = region.exported_keys();
+  std::sort(told.begin(), told.end());
+  CHECK(told == keys);
+  exports.clear();
+  CHECK(region.exported_keys().empty());
 }
 
 TEST_CASE("an export that is not to be written is not writable") {
