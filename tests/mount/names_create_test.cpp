@@ -252,9 +252,10 @@ POSIX_CASE("names: a mount point cannot be removed or renamed") {
 }
 
 PMEMFS_CASE("names: the root of the mount is busy") {
-  EXPECT_ERRNO(EBUSY, sys::rmdir(place.mount().root()));
-  EXPECT_ERRNO(EBUSY, sys::rename(place.mount().root(), place.mount().root() + "2"));
-  CHECK(inode_of(place.mount().root()) == 1);
+  const std::string& root = place.mount().root();
+  EXPECT_ERRNO(EBUSY, sys::rmdir(root));
+  EXPECT_ERRNO(EBUSY, sys::rename(root, root + "2"));
+  CHECK(inode_of(root) == 1);
 }
 
 POSIX_CASE("names: symlinks keep their target byte for byte") {

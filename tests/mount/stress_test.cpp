@@ -157,7 +157,7 @@ POSIX_CASE("stress: subtrees of one writer each are as modelled, after remounts 
     }
   }
   check_subtrees(place);
-  if (place.is_pmemfs()) {
+  if (place.has_mount()) {
     place.mount().remount();
     check_subtrees(place);
     place.mount().kill_and_remount();
@@ -180,7 +180,7 @@ POSIX_CASE("stress: many writers at the same names leave a sound tree") {
     }
   }
   check_links(place.path());
-  if (place.is_pmemfs()) {
+  if (place.has_mount()) {
     const Tree before = tree_of(place.path());
     place.mount().remount();
     check_links(place.path());

@@ -83,6 +83,10 @@ Counters read_counters(const std::string& root) {
   return nlohmann::json::parse(result.output).at("requests").get<Counters>();
 }
 
+bool is_guest() {
+  return environment("PMEMFS_TEST_KIND") == "guest";
+}
+
 // What differs from the one reading to the other.
 Counters difference(const Counters& before, const Counters& after) {
   Counters changed;
@@ -115,6 +119,8 @@ const char* name_of(Kind kind) {
       return "plain directory";
     case Kind::kDirectory:
       return "directory region";
+    case Kind::kGuest:
+      return "virtiofs";
     case Kind::kFile:
       return environment("PMEMFS_TEST_DEVDAX").empty() ? "file region" : "devdax region";
   }
@@ -163,6 +169,9 @@ void note_progress() {
 }
 
 void need_mounting() {
+  if (is_guest()) {
+    PMEMFS_SKIP("needs a mount of its own");
+  }
   if (::geteuid() != 0) {
     PMEMFS_SKIP("needs root, to mount");
   }
@@ -375,6 +384,7 @@ Counters RequestCount::so_far() const {
 }
 
 Mount& shared_mount(Kind kind) {
+  need_mounting();
   std::unique_ptr<Mount>& mount = shared_mounts().at(static_cast<std::size_t>(kind));
   if (!mount || !mount->alive()) {
     mount.reset();
@@ -392,8 +402,9 @@ void drop_shared_mounts() {
 
 Place::Place(Kind kind) : kind_(kind) {
   static int count = 0;
-  const std::string base =
-      kind == Kind::kPlain ? environment("PMEMFS_TEST_DIR") : shared_mount(kind).root();
+  const std::string base = kind == Kind::kPlain || kind == Kind::kGuest
+                               ? environment("PMEMFS_TEST_DIR")
+                               : shared_mount(kind).root();
   path_ = base + "/t" + std::to_string(::getpid()) + "." + std::to_string(count++);
   NEED_OK(sys::mkdir(path_));
   if (kind != Kind::kPlain) {
@@ -426,6 +437,9 @@ bool Place::remove() {
 
 std::vector<Kind> pmemfs_kinds() {
   const std::string wanted = environment("PMEMFS_TEST_KIND");
+  if (is_guest()) {
+    return {Kind::kGuest};
+  }
   if (!environment("PMEMFS_TEST_DIR").empty()) {
     return {};
   }
@@ -440,12 +454,14 @@ std::vector<Kind> pmemfs_kinds() {
 }
 
 std::vector<Kind> posix_kinds() {
-  return environment("PMEMFS_TEST_DIR").empty() ? pmemfs_kinds() : std::vector{Kind::kPlain};
+  const bool plain = !is_guest() && !environment("PMEMFS_TEST_DIR").empty();
+  return plain ? std::vector{Kind::kPlain} : pmemfs_kinds();
 }
 
 std::vector<Kind> only(Kind kind) {
   std::vector<Kind> kinds = pmemfs_kinds();
-  std::erase_if(kinds, [&](Kind k) { return k != kind; });
+  std::erase_if(
+      kinds, [&](Kind k) { return k != kind && !(k == Kind::kGuest && kind == Kind::kDirectory); });
   return kinds;
 }
 

@@ -4,7 +4,8 @@
 //
 // POSIX_CASE runs on both kinds of region, on one mount for the whole program, each time in a fresh
 // directory. With PMEMFS_TEST_DIR=<dir> it runs in that directory instead, without mounting: a
-// local filesystem is the oracle. PMEMFS_TEST_KIND=directory|file restricts the kinds,
+// local filesystem is the oracle, or, with PMEMFS_TEST_KIND=guest, pmemfs served from outside of
+// this machine is what is tested. PMEMFS_TEST_KIND=directory|file restricts the kinds,
 // PMEMFS_TEST_REGION_SIZE sizes the file region of that one mount. With PMEMFS_TEST_DEVDAX=<device>
 // file regions are made on that DAX device, whose content is lost: one mount at a time.
 
@@ -26,6 +27,7 @@ enum class Kind {
   kPlain,      // PMEMFS_TEST_DIR
   kDirectory,  // directory region: backing files, passthrough
   kFile,       // regular file or DAX device: extents, everything through the daemon
+  kGuest,      // PMEMFS_TEST_DIR on a virtiofs of pmemfs with dax=inode; the region is either
 };
 
 const char* name_of(Kind kind);
@@ -126,7 +128,8 @@ class RequestCount {
   Counters start_;
 };
 
-// The program's mount of a kind, made at first use; a fresh one when the last one died.
+// The program's mount of a kind, made at first use; a fresh one when the last one died. Skips the
+// case where there can be none, as Mount does.
 Mount& shared_mount(Kind kind);
 void drop_shared_mounts();
 
@@ -141,6 +144,8 @@ class Place {
   [[nodiscard]] Kind kind() const { return kind_; }
   [[nodiscard]] bool is_pmemfs() const { return kind_ != Kind::kPlain; }
   [[nodiscard]] const std::string& path() const { return path_; }
+  // In a guest the mount is not the test's: mount() skips the case.
+  [[nodiscard]] bool has_mount() const { return is_pmemfs() && kind_ != Kind::kGuest; }
   [[nodiscard]] Mount& mount() const { return shared_mount(kind_); }
   // What regions are made on: the statfs magic of the filesystem, 0 for a DAX device.
   [[nodiscard]] long host_magic() const;
@@ -155,7 +160,8 @@ class Place {
   std::string path_;
 };
 
-// Kinds to run on; empty when none of those asked for fits this run.
+// Kinds to run on; empty when none of those asked for fits this run. A guest maps durable files as
+// a mount of a directory does, and so runs what is for that kind only.
 std::vector<Kind> posix_kinds();
 std::vector<Kind> pmemfs_kinds();
 std::vector<Kind> only(Kind kind);

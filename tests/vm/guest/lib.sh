@@ -151,3 +151,13 @@ quiet() {
     expect "answer to $*" "$answer" "$wanted"
     expect "requests for it" $(($(cat /tmp/host) - before)) 0
 }
+
+mount_tests_on_virtiofs() { # the programs of tests/mount, on what virtiofs_mount has mounted
+    mkdir -p /dev/shm /usr/bin
+    mount -t tmpfs shm /dev/shm
+    for program in id cp; do # not busybox's
+        ln -s /vm/bin/$program /usr/bin/$program
+    done
+    PATH=/usr/bin:$PATH
+    export PMEMFS_BIN=/vm/bin PMEMFS_TEST_DIR=$V PMEMFS_TEST_KIND=guest
+}
