@@ -222,14 +222,20 @@ Status Connection::reset_device(Message&) {
   return {};
 }
 
-// The guest of before is gone, and another one, or the same after a boot, begins.
-void Connection::restart() {
+// The guest of before is gone, and another one, or the same after a boot, begins. Returns the rings
+// that ran.
+std::vector<Queue*> Connection::restart() {
+  std::vector<Queue*> ran;
   for (const auto& queue : parts_.queues) {
+    if (queue->started()) {
+      ran.push_back(queue.get());
+    }
     queue->stop();
   }
   started_ = false;
   anew_ = false;
   parts_.reset();
+  return ran;
 }
 
 Status Connection::set_backend_fd(Message& message) {

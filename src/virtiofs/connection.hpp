@@ -87,7 +87,7 @@ class Connection {
   Result<Queue*> queue(std::uint64_t index);
   Result<std::optional<Event>> event(Message& message, Queue** ring);
   [[nodiscard]] std::uint64_t offered() const;
-  void restart();
+  std::vector<Queue*> restart();
 
   ConnectionParts parts_;
   GuestMemoryMap memory_;

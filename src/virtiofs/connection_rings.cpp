@@ -118,7 +118,10 @@ Status Connection::set_vring_kick(Message& message) {
   Queue* ring = nullptr;
   PMEMFS_TRY(auto kick, event(message, &ring));
   if (anew_) {
-    restart();
+    // They were started for the new guest before one came that shows that it is one.
+    for (Queue* const earlier : restart()) {
+      earlier->start_again();
+    }
   }
   started_ = true;
   parts_.channel.resume();

@@ -79,6 +79,9 @@ class Queue {
 
   // Starts the ring; it runs once it is enabled, too. Without `kick` it is looked at now and then.
   void start(std::optional<Event> kick);
+  // As it was started before it was stopped.
+  void start_again();
+  [[nodiscard]] bool started() const;
   // Waits for the requests that are under way. The index where the ring would go on.
   std::uint16_t stop();
   // As before the VMM came.
@@ -118,6 +121,7 @@ class Queue {
   Status add_worker();
   void change();
   void attach();
+  void start_ring();
   void broken(const char* why);
 
   const QueueOptions options_;

@@ -116,6 +116,21 @@ void Queue::enable(bool on) {
 void Queue::start(std::optional<Event> kick) {
   const std::lock_guard lock(mutex_);
   kick_ = kick ? std::make_shared<const Event>(std::move(*kick)) : nullptr;
+  start_ring();
+}
+
+void Queue::start_again() {
+  const std::lock_guard lock(mutex_);
+  start_ring();
+}
+
+bool Queue::started() const {
+  const std::lock_guard lock(mutex_);
+  return started_;
+}
+
+// With the mutex.
+void Queue::start_ring() {
   if (!started_) {
     started_ = true;
     broken_ = false;
