@@ -81,10 +81,8 @@ TEST_CASE("an unlinked file's space comes back when the machine is gone, not bef
     CHECK(free_bytes(mount) + 4 * kMiB <= free);
     machine->store(0, pattern(4 * kMiB, 2));
     CHECK(machine->seen(0, 4 * kMiB) == pattern(4 * kMiB, 2));
-    const bool by_sync = kind == Kind::kFile;
     machine.reset();
-    CHECK(
-        eventually([&] { return (!by_sync || syncfs() == 0) && free_bytes(mount) + kMiB > free; }));
+    CHECK(eventually([&] { return syncfs() == 0 && free_bytes(mount) + kMiB > free; }));
   });
 }
 
