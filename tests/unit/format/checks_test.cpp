@@ -168,7 +168,7 @@ TEST_CASE("superblocks that make no sense are told") {
   s.compat.store(~0ULL);
   s.ro_compat.store(~0ULL);
   CHECK(understood(s));
-  s.incompat.store(2);
+  s.incompat.store(kKnownIncompat + 1);
   CHECK_FALSE(understood(s));
   s = good();
   s.version.store(kFormatVersion + 1);
