@@ -152,6 +152,10 @@ struct WindowHooks {
   // returns when that is done or given up. Called without core locks.
   std::function<void(InodeNo, std::uint64_t size)> unmap_beyond = [](InodeNo, std::uint64_t) {
   };
+  // It ended there, or was left as it was: what it has of what was unmapped is mapped again. Called
+  // without core locks.
+  std::function<void(InodeNo)> map_again = [](InodeNo) {
+  };
 };
 
 // A part of a file as a mapping in another process finds it, in bytes, multiples of
@@ -348,7 +352,7 @@ class Filesystem final {
   // stays where it is, and the file's own, until unmapped_window() was called for it and no mapping
   // or copy of the descriptor lives any more; a crash of this process changes nothing in that.
   // Holes up to the end of the file are filled; where data lie in extents, the whole range is.
-  // ENXIO: the file ends before; EINVAL: no regular file; EROFS; ENOSPC; EOPNOTSUPP: not so aligned
+  // ENXIO: the file ends before; EAGAIN: it is being cut; EINVAL: no regular file; EROFS; ENOSPC; EOPNOTSUPP: not so aligned
   // as the region's mappings must be, and pinned as it is.
   Result<WindowMapping> map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
                                    bool writable);

@@ -182,6 +182,9 @@ Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writ
   if (!is_regular(inode)) {
     return Error(EINVAL);
   }
+  if (c.exports.is_cut(ino)) {
+    return Error(EAGAIN);
+  }
   auto mapping = c.has_backing() ? map_host_file(c, *node, inode, range, writable)
                                  : map_extents(c, *node, inode, range, writable);
   if (mapping) {
@@ -213,6 +216,7 @@ Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino) {
 Cut::~Cut() {
   if (begun_) {
     c_.exports.end_cut(ino_);
+    c_.window_hooks.map_again(ino_);
   }
 }
 

@@ -42,6 +42,7 @@ class GuestServer {
   }
   void stop() { device_->stop(); }
   void unmap_beyond(InodeNo ino, std::uint64_t size) { window_.unmap_beyond(ino, size); }
+  void map_again(InodeNo ino) { (void)window_.map_again(ino, UINT64_MAX); }
 
   [[nodiscard]] Json status() const {
     const fuse::GuestStatus guest = session_->status();
@@ -89,7 +90,12 @@ class GuestServer {
     guest.unmap = [this](std::uint64_t window_off, std::uint64_t len) {
       return window_.unmap(window_off, len);
     };
-    guest.unmap_all = [this] { window_.unmap_all(); };
+    guest.reach = [this](InodeNo ino, std::uint64_t size) {
+      return window_.map_again(ino, size);
+    };
+    guest.unmap_all = [this] {
+      window_.unmap_all();
+    };
     auto session = fuse::GuestSession::create(fs, std::move(guest));
     if (!session) {
       fail(kExitFailure, "option '--virtiofs': {}",
@@ -167,10 +173,15 @@ Guests::Guests(OpenedRegion& region, const std::vector<GuestOptions>& options, b
                                                      region.read_only() || one.read_only, debug));
   }
   fs_.set_window_hooks({[this](InodeNo ino, std::uint64_t size) {
-    for (const auto& server : servers_) {
-      server->unmap_beyond(ino, size);
-    }
-  }});
+                          for (const auto& server : servers_) {
+                            server->unmap_beyond(ino, size);
+                          }
+                        },
+                        [this](InodeNo ino) {
+                          for (const auto& server : servers_) {
+                            server->map_again(ino);
+                          }
+                        }});
 }
 
 Guests::~Guests() {
