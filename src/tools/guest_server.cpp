@@ -17,14 +17,24 @@ namespace pmemfs::tools {
 
 using control::Json;
 
+// QEMU 11.1 maps no descriptor that cannot be written, and one that can would be no read-only export.
+GuestOptions as_served(GuestOptions options, bool read_only) {
+  if (read_only && options.window != 0) {
+    base::log::warn("'{}': read-only, and so without a window: monitors map nothing read-only",
+                    options.tag);
+    options.window = 0;
+  }
+  return options;
+}
+
 class GuestServer {
  public:
   // `files`: of directory regions; may be null.
   GuestServer(Filesystem& fs, fuse::WindowFiles* files, const GuestOptions& options, bool read_only,
               bool debug)
-      : options_(options),
+      : options_(as_served(options, read_only)),
         files_(files),
-        window_(fs, options.window, !read_only,
+        window_(fs, options_.window, !read_only,
                 {[this](int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
                         bool writable) { return map(fd, fd_off, window_off, len, writable); },
                  [this](std::uint64_t window_off, std::uint64_t len) {
