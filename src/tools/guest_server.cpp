@@ -17,7 +17,8 @@ namespace pmemfs::tools {
 
 using control::Json;
 
-// QEMU 11.1 maps no descriptor that cannot be written, and one that can would be no read-only export.
+// QEMU 11.1 maps no descriptor that cannot be written, and one that can would be no read-only
+// export.
 GuestOptions as_served(GuestOptions options, bool read_only) {
   if (read_only && options.window != 0) {
     base::log::warn("'{}': read-only, and so without a window: monitors map nothing read-only",
