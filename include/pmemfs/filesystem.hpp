@@ -154,6 +154,9 @@ struct WindowHooks {
   // The host file is about to end at `size`: unmaps what lies wholly beyond, in every window, and
   // returns when that is done or given up. Called without core locks.
   std::function<void(InodeNo, std::uint64_t size)> unmap_beyond{};  // may be empty
+  // It ended there, or was left as it was: what it has of what was unmapped is mapped again. Called
+  // without core locks. May be empty.
+  std::function<void(InodeNo)> map_again{};
 };
 
 // A part of a file as a mapping in another process finds it, in bytes, multiples of
@@ -353,8 +356,8 @@ class Filesystem final {
   // stays where it is, and the file's own, until unmapped_window() was called for it and no mapping
   // or copy of the descriptor lives any more; a crash of this process changes nothing in that.
   // Holes up to the end of the file are filled; where data lie in extents, the whole range is.
-  // ENXIO: the file ends before; EINVAL: no regular file; EROFS; ENOSPC; EOPNOTSUPP: not so aligned
-  // as the region's mappings must be, and pinned as it is.
+  // ENXIO: the file ends before; EAGAIN: it is being cut; EINVAL: no regular file; EROFS; ENOSPC;
+  // EOPNOTSUPP: not so aligned as the region's mappings must be, and pinned as it is.
   Result<WindowMapping> map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
                                    bool writable);
   // The VMM says that it has unmapped what such a call gave, or is gone.

@@ -40,8 +40,11 @@ Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, 
   {
     PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
     PMEMFS_TRY(const HostStat host, c.backing->stat_fd(file.fd()));
-    if (range.begin >= host.size || c.exports.is_cut(node.ino, range.begin)) {
+    if (range.begin >= host.size) {
       return Error(ENXIO);
+    }
+    if (c.exports.is_cut(node.ino, range.begin)) {
+      return Error(EAGAIN);
     }
     if (is_durable(inode)) {
       PMEMFS_CHECK(backing_data::cover_tail(c, node, inode));
@@ -223,6 +226,9 @@ Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino), size_(
 Cut::~Cut() {
   if (begun_) {
     c_.exports.end_cut(ino_, size_);
+    if (c_.window_hooks.map_again) {
+      c_.window_hooks.map_again(ino_);
+    }
   }
 }
 

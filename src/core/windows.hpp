@@ -16,9 +16,9 @@ namespace pmemfs::core {
 Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writable);
 
 // Made before a truncation and kept until it is done: has windows unmap what lies wholly beyond
-// `size` of a host file, whose pages go at once: a machine that touches them ends. Nobody maps it
-// there meanwhile. Not of a durable file, which is not cut; and while this lives the file does not
-// become one. No locks held.
+// `size` of a host file, whose pages go at once: a machine that touches them ends. Not of a durable
+// file, which is not cut. While this lives the file does not become one, and nothing beyond `size`
+// is mapped (EAGAIN); then windows map again what the file has. No locks held.
 class Cut {
  public:
   Cut(Context& c, InodeNo ino, std::uint64_t size);

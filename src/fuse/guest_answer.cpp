@@ -34,7 +34,7 @@ void store_back(std::span<std::byte> bytes, const T& value) {
 }  // namespace
 
 // See to_stat for where the mark comes from.
-void GuestAnswer::translate(fuse_attr& attr) const {
+int GuestAnswer::translate(fuse_attr& attr) const {
   const bool durable = (attr.blksize & 1U) != 0;
   attr.blksize = kBlockSize;
   attr.uid = options_.uids.to_guest(attr.uid);
@@ -42,6 +42,11 @@ void GuestAnswer::translate(fuse_attr& attr) const {
   if (durable && terms_.direct && S_ISREG(attr.mode)) {
     attr.flags |= FUSE_ATTR_DAX;
   }
+  return S_ISREG(attr.mode) ? reach(InodeNo(attr.ino), attr.size) : 0;
+}
+
+int GuestAnswer::reach(InodeNo ino, std::uint64_t size) const {
+  return options_.reach ? options_.reach(ino, size).code() : 0;
 }
 
 int GuestAnswer::enter_entry(std::span<std::byte> entry) {
@@ -49,7 +54,9 @@ int GuestAnswer::enter_entry(std::span<std::byte> entry) {
   if (out.nodeid == 0) {
     return 0;  // "no such name", or a name without attributes in a listing
   }
-  translate(out.attr);
+  if (const int code = translate(out.attr); code != 0) {
+    return code;
+  }
   GuestNode node{out.nodeid};
   if ((out.attr.flags & FUSE_ATTR_DAX) != 0) {
     node.id |= GuestNode::kDirect;
@@ -125,10 +132,15 @@ int GuestAnswer::pass(std::span<iovec> parts) {
     case FUSE_GETATTR:
     case FUSE_SETATTR: {
       auto out = load<fuse_attr_out>(body);
-      translate(out.attr);
+      const int code = translate(out.attr);
       store_back(body, out);
-      return 0;
+      return code;
     }
+    case FUSE_WRITE:
+      return reach(GuestNode{request_.header().nodeid}.ino(), UINT64_MAX);
+    case FUSE_COPY_FILE_RANGE:
+      return reach(GuestNode{request_.argument<std::uint64_t>(*request_.second_node())}.ino(),
+                   UINT64_MAX);
     case FUSE_READDIRPLUS:
       enter_listing(body);
       return 0;
@@ -143,7 +155,13 @@ int GuestAnswer::pass(std::span<iovec> parts) {
 }
 
 int GuestAnswer::prepare(std::span<iovec> parts) {
-  if (parts.size() <= kBody || load<fuse_out_header>(bytes_of(parts[kHead])).error != 0) {
+  if (load<fuse_out_header>(bytes_of(parts[kHead])).error != 0) {
+    return 0;
+  }
+  if (request_.opcode() == FUSE_FALLOCATE) {
+    return reach(GuestNode{request_.header().nodeid}.ino(), UINT64_MAX);
+  }
+  if (parts.size() <= kBody) {
     return 0;
   }
   const int code = pass(parts);

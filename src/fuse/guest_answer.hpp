@@ -32,7 +32,8 @@ class GuestAnswer {
   void take_back();
 
  private:
-  void translate(fuse_attr& attr) const;
+  [[nodiscard]] int translate(fuse_attr& attr) const;
+  [[nodiscard]] int reach(InodeNo ino, std::uint64_t size) const;
   int enter_entry(std::span<std::byte> entry);
   int enter_handle(std::span<std::byte> open, InodeNo ino);
   int enter_created(std::span<std::byte> both);

@@ -46,6 +46,10 @@ struct GuestOptions {
   std::function<Status(const MappingRequest&)> map{};
   // REMOVEMAPPING, one range, aligned and not empty.
   std::function<Status(std::uint64_t window_off, std::uint64_t len)> unmap{};
+  // The guest is about to learn that the file has `size` bytes, or some number of bytes
+  // (UINT64_MAX): so many can be reached where it has them mapped when this returns. An error is
+  // told to the guest instead, who then knows of no more bytes than before.
+  std::function<Status(InodeNo ino, std::uint64_t size)> reach{};
   // The guest begins anew, as after a reset of the machine, or has unmounted: what it had mapped
   // goes.
   std::function<void()> unmap_all{};

@@ -17,14 +17,25 @@ namespace pmemfs::tools {
 
 using control::Json;
 
+// QEMU 11.1 maps no descriptor that cannot be written, and one that can would be no read-only
+// export.
+GuestOptions as_served(GuestOptions options, bool read_only) {
+  if (read_only && options.window != 0) {
+    base::log::warn("'{}': read-only, and so without a window: monitors map nothing read-only",
+                    options.tag);
+    options.window = 0;
+  }
+  return options;
+}
+
 class GuestServer {
  public:
   // `files`: of directory regions; may be null. `shown`: of all servers.
   GuestServer(Filesystem& fs, fuse::WindowFiles* files, std::shared_ptr<virtiofs::ShownFiles> shown,
               const GuestOptions& options, bool read_only, bool debug)
-      : options_(options),
+      : options_(as_served(options, read_only)),
         files_(files),
-        window_(fs, options.window, !read_only,
+        window_(fs, options_.window, !read_only,
                 {[this](int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
                         bool writable) { return map(fd, fd_off, window_off, len, writable); },
                  [this](std::uint64_t window_off, std::uint64_t len) {
@@ -42,6 +53,7 @@ class GuestServer {
   }
   void stop() { device_->stop(); }
   void unmap_beyond(InodeNo ino, std::uint64_t size) { window_.unmap_beyond(ino, size); }
+  void map_again(InodeNo ino) { (void)window_.map_again(ino, UINT64_MAX); }
 
   [[nodiscard]] Json status() const {
     const fuse::GuestStatus guest = session_->status();
@@ -89,6 +101,9 @@ class GuestServer {
     };
     guest.unmap = [this](std::uint64_t window_off, std::uint64_t len) {
       return window_.unmap(window_off, len);
+    };
+    guest.reach = [this](InodeNo ino, std::uint64_t size) {
+      return window_.map_again(ino, size);
     };
     guest.unmap_all = [this] {
       window_.unmap_all();
@@ -173,10 +188,15 @@ Guests::Guests(OpenedRegion& region, const std::vector<GuestOptions>& options, b
                                                      region.read_only() || one.read_only, debug));
   }
   fs_.set_window_hooks({[this](InodeNo ino, std::uint64_t size) {
-    for (const auto& server : servers_) {
-      server->unmap_beyond(ino, size);
-    }
-  }});
+                          for (const auto& server : servers_) {
+                            server->unmap_beyond(ino, size);
+                          }
+                        },
+                        [this](InodeNo ino) {
+                          for (const auto& server : servers_) {
+                            server->map_again(ino);
+                          }
+                        }});
 }
 
 Guests::~Guests() {

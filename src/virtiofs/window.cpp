@@ -18,6 +18,7 @@ Status Window::map(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off
     return Error(EINVAL);
   }
   const std::lock_guard lock(mutex_);
+  forget_cut(window_off, len);
   for (std::uint64_t at = 0; at < len; at += kPlace) {
     PMEMFS_CHECK(map_place(ino, file_off + at, window_off + at));
   }
@@ -107,6 +108,7 @@ Status Window::unmap(std::uint64_t window_off, std::uint64_t len) {
     return Error(EINVAL);
   }
   const std::lock_guard lock(mutex_);
+  forget_cut(window_off, len);
   for (auto at = places_.lower_bound(window_off);
        at != places_.end() && at->first < window_off + len;) {
     const std::uint64_t place = (at++)->first;
@@ -120,13 +122,42 @@ void Window::unmap_beyond(InodeNo ino, std::uint64_t size) {
   for (auto at = places_.begin(); at != places_.end();) {
     const auto& [window_off, place] = *at++;
     if (place.ino == ino && place.file_off >= size) {
+      cut_[window_off] = {ino, place.file_off};
       (void)empty(window_off);
     }
   }
+  any_cut_ = !cut_.empty();
+}
+
+Status Window::map_again(InodeNo ino, std::uint64_t size) {
+  if (!any_cut_) {
+    return {};
+  }
+  const std::lock_guard lock(mutex_);
+  Status result;
+  std::erase_if(cut_, [&](const auto& entry) {
+    const auto& [window_off, cut] = entry;
+    if (cut.ino != ino || cut.file_off >= size || !result) {
+      return false;
+    }
+    const Status mapped = map_place(ino, cut.file_off, window_off);
+    if (!mapped && mapped.code() != ENXIO && mapped.code() != EAGAIN) {
+      result = mapped;
+    }
+    return mapped.ok();
+  });
+  any_cut_ = !cut_.empty();
+  return result;
+}
+
+void Window::forget_cut(std::uint64_t window_off, std::uint64_t len) {
+  cut_.erase(cut_.lower_bound(window_off), cut_.lower_bound(window_off + len));
+  any_cut_ = !cut_.empty();
 }
 
 void Window::unmap_all() {
   const std::lock_guard lock(mutex_);
+  forget_cut(0, bytes_);
   for (auto at = places_.begin(); at != places_.end();) {
     const std::uint64_t place = (at++)->first;
     (void)empty(place);
@@ -135,6 +166,7 @@ void Window::unmap_all() {
 
 void Window::clear() {
   const std::lock_guard lock(mutex_);
+  forget_cut(0, bytes_);
   for (const auto& [window_off, place] : places_) {
     if (place.ino) {
       fs_.unmapped_window(place.ino, place.file_off, kPlace, writable_);

@@ -1,6 +1,7 @@
 // The books of one virtual machine's window: which part of which file lies where in it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -42,8 +43,13 @@ class Window {
   Status map(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off, std::uint64_t len);
   // What is not mapped stays so. EINVAL: beyond the window.
   Status unmap(std::uint64_t window_off, std::uint64_t len);
-  // What lies at `size` bytes of the file or beyond.
+  // What lies at `size` bytes of the file or beyond. The guest does not know: its place stays the
+  // file's until it is unmapped or used for something else.
   void unmap_beyond(InodeNo ino, std::uint64_t size);
+  // The guest is about to learn that the file has `size` bytes: what unmap_beyond() took of these
+  // is mapped again. What the file does not reach in truth, or loses just now, waits for the next
+  // call. Filesystem::map_window's errors; EIO: the VMM refuses.
+  Status map_again(InodeNo ino, std::uint64_t size);
   // All of it; what the VMM does not answer for is unmapped before the place is used again.
   void unmap_all();
   // The VMM is gone.
@@ -71,6 +77,7 @@ class Window {
   Status map_piece(int fd, const WindowPiece& piece, const Piece& there, std::uint64_t window_off);
   Status empty(std::uint64_t window_off);
   bool take_back(std::vector<Piece>& pieces);
+  void forget_cut(std::uint64_t window_off, std::uint64_t len);
 
   Filesystem& fs_;
   const std::uint64_t bytes_;
@@ -79,6 +86,13 @@ class Window {
 
   mutable std::mutex mutex_;
   std::map<std::uint64_t, Place> places_;  // by offset in the window
+  // What the guest takes for mapped and is not, by its offset in the window.
+  struct CutPlace {
+    InodeNo ino;
+    std::uint64_t file_off = 0;
+  };
+  std::map<std::uint64_t, CutPlace> cut_;
+  std::atomic<bool> any_cut_{false};  // cut_ is not empty
 };
 
 }  // namespace pmemfs::virtiofs

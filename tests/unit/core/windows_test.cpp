@@ -312,11 +312,22 @@ TEST_CASE("a host file is unmapped before it is cut, as far as it is beyond the 
   rig.put("file", content_of(300000, 'a'));
   const InodeNo ino = rig.stat("file").ino;
   std::vector<std::uint64_t> cuts;
+  std::vector<std::uint64_t> sizes_after;
   rig.fs().set_window_hooks({[&](InodeNo which, std::uint64_t size) {
-    CHECK(which == ino);
-    CHECK(rig.stat("file").size == 300000);
-    cuts.push_back(size);
-  }});
+                               CHECK(which == ino);
+                               CHECK(rig.stat("file").size == 300000);
+                               CHECK(rig.fs().map_window(ino, 0, kFrame, true).code() == EAGAIN);
+                               cuts.push_back(size);
+                             },
+                             [&](InodeNo which) {
+                               CHECK(which == ino);
+                               sizes_after.push_back(rig.stat("file").size);
+                               const auto again = rig.fs().map_window(ino, 0, kFrame, true);
+                               CHECK(again.code() == (sizes_after.back() == 0 ? ENXIO : 0));
+                               if (again) {
+                                 ::close(again->fd);
+                               }
+                             }});
   const auto cut_to = [&](std::uint64_t size) {
     AttributeChange cut;
     cut.size = size;
@@ -334,6 +345,7 @@ TEST_CASE("a host file is unmapped before it is cut, as far as it is beyond the 
   cut.size = 10;
   REQUIRE(rig.fs().setattr(kRoot, ino, cut).ok());
   CHECK(cuts == std::vector<std::uint64_t>{10});
+  CHECK(sizes_after == std::vector<std::uint64_t>{10});
   cut.size = 300000;
   REQUIRE(rig.fs().setattr(kRoot, ino, cut).ok());
   cuts.clear();
@@ -341,6 +353,7 @@ TEST_CASE("a host file is unmapped before it is cut, as far as it is beyond the 
   REQUIRE(opened.ok());
   rig.fs().release(opened->handle);
   CHECK(cuts == std::vector<std::uint64_t>{0});
+  CHECK(sizes_after == std::vector<std::uint64_t>{10, 0});
 }
 
 TEST_CASE(

@@ -52,6 +52,50 @@ bool has(const GuestReply& init, std::uint64_t flag) {
   return ((out.flags | std::uint64_t{out.flags2} << 32U) & flag) != 0;
 }
 
+TEST_CASE("what a guest learns of a file's size can be reached, or it does not learn it") {
+  std::vector<std::pair<InodeNo, std::uint64_t>> reached;
+  int code = 0;
+  fuse::GuestOptions options;
+  options.reach = [&](InodeNo ino, std::uint64_t size) {
+    reached.emplace_back(ino, size);
+    return code == 0 ? Status() : Status(Error(code));
+  };
+  OneGuest rig(std::move(options));
+  const InodeNo ino = rig.make_file("file", "12345");
+  using Reached = std::vector<std::pair<InodeNo, std::uint64_t>>;
+  const auto asked = [&] {
+    return std::exchange(reached, {});
+  };
+  const GuestReply found = rig.guest.lookup("file");
+  REQUIRE(found.error == 0);
+  CHECK(asked() == Reached{{ino, 5}});
+  const GuestFile file = rig.guest.open(found.get<fuse_entry_out>().nodeid);
+  CHECK(asked().empty());
+  CHECK(rig.guest.write(file, 5, "678").error == 0);
+  CHECK(asked() == Reached{{ino, UINT64_MAX}});
+  CHECK(rig.guest.getattr(file.node).error == 0);
+  CHECK(asked() == Reached{{ino, 8}});
+  fuse_fallocate_in more{};
+  more.fh = file.fh;
+  more.length = 100;
+  CHECK(rig.guest.ask(GuestRequest(FUSE_FALLOCATE, file.node).add(more)).error == 0);
+  CHECK(asked() == Reached{{ino, UINT64_MAX}});
+  fuse_copy_file_range_in copy{};
+  copy.fh_in = copy.fh_out = file.fh;
+  copy.nodeid_out = file.node;
+  copy.off_out = 200;
+  copy.len = 3;
+  CHECK(rig.guest.ask(GuestRequest(FUSE_COPY_FILE_RANGE, file.node).add(copy)).error == 0);
+  CHECK(asked() == Reached{{ino, UINT64_MAX}});
+
+  code = ENOSPC;
+  const std::size_t nodes = rig.guest.session().status().nodes;
+  CHECK(rig.guest.lookup("file").error == ENOSPC);
+  CHECK(rig.guest.write(file, 0, "1").error == ENOSPC);
+  CHECK(rig.guest.ask(GuestRequest(FUSE_FALLOCATE, file.node).add(more)).error == ENOSPC);
+  CHECK(rig.guest.session().status().nodes == nodes);
+}
+
 TEST_CASE("direct mapping is offered to who asks for it, where there is a window") {
   GuestRig rig;
   Window window;

@@ -238,6 +238,52 @@ TEST_CASE("what lies beyond a new end goes, in whole places") {
   CHECK(rig.window.mapped() == 4 * kPlace);
 }
 
+TEST_CASE("what was cut is mapped again where the guest has it, once the file reaches it") {
+  Rig rig;
+  const InodeNo ino = rig.file("file", 4 * kPlace);
+  const InodeNo other = rig.file("other", kPlace);
+  REQUIRE(rig.window.map(ino, 0, 4 * kPlace, 4 * kPlace).ok());
+  rig.window.unmap_beyond(ino, kPlace);
+  CHECK(rig.window.mapped() == kPlace);
+  REQUIRE(rig.window.map_again(other, UINT64_MAX).ok());
+  CHECK(rig.window.mapped() == kPlace);
+  REQUIRE(rig.window.map_again(ino, kPlace + 1).ok());
+  CHECK(rig.window.mapped() == 2 * kPlace);
+  CHECK(rig.vmm.now.contains(5 * kPlace));
+
+  // Of what is left the guest gives one place back and uses the other one for something else.
+  REQUIRE(rig.window.unmap(6 * kPlace, kPlace).ok());
+  REQUIRE(rig.window.map(other, 0, 7 * kPlace, kPlace).ok());
+  const int before = rig.vmm.calls;
+  REQUIRE(rig.window.map_again(ino, UINT64_MAX).ok());
+  CHECK(rig.vmm.calls == before);
+  CHECK(rig.window.mapped() == 3 * kPlace);
+}
+
+TEST_CASE(
+    "what was cut waits while the file is shorter than the guest is told, or the VMM is held up") {
+  Rig rig;
+  const InodeNo ino = rig.file("file", 2 * kPlace);
+  REQUIRE(rig.window.map(ino, 0, 0, 2 * kPlace).ok());
+  rig.window.unmap_beyond(ino, 0);
+  AttributeChange change;
+  change.size = kPlace;
+  REQUIRE(rig.fs->setattr(kCaller, ino, change).ok());
+  rig.vmm.map_error = EAGAIN;
+  REQUIRE(rig.window.map_again(ino, UINT64_MAX).ok());
+  CHECK(rig.window.mapped() == 0);
+  rig.vmm.map_error = EIO;
+  rig.vmm.unmap_error = EIO;
+  const Status refused = rig.window.map_again(ino, UINT64_MAX);
+  CHECK(refused.code() == EIO);
+  REQUIRE(rig.window.map_again(ino, UINT64_MAX).ok());
+  CHECK(rig.window.mapped() == kPlace);
+  change.size = 2 * kPlace;
+  REQUIRE(rig.fs->setattr(kCaller, ino, change).ok());
+  REQUIRE(rig.window.map_again(ino, 2 * kPlace).ok());
+  CHECK(rig.window.mapped() == 2 * kPlace);
+}
+
 TEST_CASE("a guest that begins anew finds nothing mapped, whatever its monitor has kept") {
   Rig rig;
   const InodeNo ino = rig.file("file", 2 * kPlace);
