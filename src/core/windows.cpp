@@ -218,7 +218,8 @@ Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino), size_(
     c.exports.begin_cut(ino, size);
     begun_ = true;
   }
-  if (c.exports.any(ino)) {
+  unmapped_ = c.exports.any(ino);
+  if (unmapped_) {
     c.window_hooks.unmap_beyond(ino, size);
   }
 }
@@ -226,9 +227,9 @@ Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino), size_(
 Cut::~Cut() {
   if (begun_) {
     c_.exports.end_cut(ino_, size_);
-    if (c_.window_hooks.map_again) {
-      c_.window_hooks.map_again(ino_);
-    }
+  }
+  if (unmapped_ && c_.window_hooks.map_again) {
+    c_.window_hooks.map_again(ino_);
   }
 }
 

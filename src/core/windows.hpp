@@ -31,6 +31,7 @@ class Cut {
   const InodeNo ino_;
   const std::uint64_t size_;
   bool begun_ = false;
+  bool unmapped_ = false;
 };
 
 // What guests have stored through writable mappings becomes persistent: fsync, where data lie in
