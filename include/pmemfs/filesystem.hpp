@@ -352,8 +352,8 @@ class Filesystem final {
   // stays where it is, and the file's own, until unmapped_window() was called for it and no mapping
   // or copy of the descriptor lives any more; a crash of this process changes nothing in that.
   // Holes up to the end of the file are filled; where data lie in extents, the whole range is.
-  // ENXIO: the file ends before; EAGAIN: it is being cut; EINVAL: no regular file; EROFS; ENOSPC; EOPNOTSUPP: not so aligned
-  // as the region's mappings must be, and pinned as it is.
+  // ENXIO: the file ends before; EAGAIN: it is being cut; EINVAL: no regular file; EROFS; ENOSPC;
+  // EOPNOTSUPP: not so aligned as the region's mappings must be, and pinned as it is.
   Result<WindowMapping> map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
                                    bool writable);
   // The VMM says that it has unmapped what such a call gave, or is gone.
