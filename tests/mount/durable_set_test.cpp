@@ -273,8 +273,9 @@ PMEMFS_CASE("the companions tell what there is") {
   CHECK(xattr_of(place / "file", PMEMFS_XATTR_MAPPING) == (direct ? "passthrough" : "cached"));
   CHECK_FALSE(xattr_of(place / "file", PMEMFS_XATTR_EXTENTS).empty());
   CHECK(once_idle([&] { return set_durable(place / "file"); }) == Errno{});
-  CHECK(xattr_of(place / "file", PMEMFS_XATTR_MAPPING) ==
-        (guest ? "window" : direct ? "passthrough" : "refused"));
+  CHECK(xattr_of(place / "file", PMEMFS_XATTR_MAPPING) == (guest    ? "window"
+                                                           : direct ? "passthrough"
+                                                                    : "refused"));
   for (const char* name : {PMEMFS_XATTR_GRANULARITY, PMEMFS_XATTR_PLACEMENT, PMEMFS_XATTR_MAPPING,
                            PMEMFS_XATTR_EXTENTS}) {
     EXPECT_ERRNO(EOPNOTSUPP, sys::setxattr(place / "file", name, "1"));
