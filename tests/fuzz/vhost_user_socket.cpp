@@ -212,7 +212,7 @@ std::size_t open_descriptors() {
 // The device's side, without a listener.
 void serve(int socket, std::uint64_t window) {
   const DeviceHandler handler{
-      [](std::span<std::byte> message, std::size_t, const AnswerSink& sink) {
+      [](std::span<std::byte> message, std::span<const iovec>, const AnswerSink& sink) {
         const std::array<iovec, 1> pieces{{{message.data(), message.size()}}};
         sink(pieces);
       },
