@@ -165,15 +165,14 @@ TEST_CASE("fsync flushes a range once, by how many machines it is mapped ever") 
     REQUIRE(rig.fs().fsync(opened->handle, false).ok());
     return rig.region().counts().flushes - before;
   };
-  const std::uint64_t unmapped = flushes();
-  REQUIRE(machine.map(ino, 0) == 0);
-  (void)flushes();  // the first one stamps more
-  const std::uint64_t once = flushes();
-  CHECK(once > unmapped);
-  for (int i = 0; i < 5; ++i) {
+  REQUIRE(flushes() == 0);
+  constexpr int kMappings = 50;
+  for (int i = 0; i < kMappings; ++i) {
     REQUIRE(machine.map(ino, 0) == 0);
   }
-  CHECK(flushes() == once);
+  const std::uint64_t all = flushes();  // with those of the time stamp, when it moves
+  CHECK(all > 0);
+  CHECK(all < kMappings / 2);
   rig.fs().release(opened->handle);
 }
 
