@@ -55,7 +55,7 @@ VirtiofsFrontend::~VirtiofsFrontend() {
   socket_.reset();
   close_channel();
   if (window_ != nullptr) {
-    ::munmap(window_, window_size_);
+    ::munmap(reserved_, window_size_ + kAlignment);
   }
 }
 
@@ -197,8 +197,11 @@ void VirtiofsFrontend::open_channel(std::uint64_t window) {
   channel_.reset(pair[0]);
   const base::UniqueFd theirs(pair[1]);
   window_size_ = window;
-  window_ = static_cast<std::byte*>(
-      ::mmap(nullptr, window, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  // Aligned as a BAR is: a DAX device is mapped in whole stretches.
+  reserved_ = static_cast<std::byte*>(::mmap(nullptr, window + kAlignment, PROT_NONE,
+                                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  const auto rest = reinterpret_cast<std::uintptr_t>(reserved_) % kAlignment;
+  window_ = reserved_ + (rest == 0 ? 0 : kAlignment - rest);
   const std::array fds{theirs.get()};
   if (acknowledged_bytes(wire::Request::kSetBackendReqFd, {}, fds) != 0) {
     throw std::runtime_error("the device does not take the channel");
@@ -275,6 +278,9 @@ std::uint64_t VirtiofsFrontend::length_in_file(int fd, const wire::ShmemRange& r
   struct stat st {};
   if (::fstat(fd, &st) != 0) {
     return 0;
+  }
+  if (S_ISCHR(st.st_mode)) {
+    return range.len;  // a DAX device has no length
   }
   const auto size = static_cast<std::uint64_t>(st.st_size);
   return range.fd_offset < size ? std::min(range.len, size - range.fd_offset) : 0;

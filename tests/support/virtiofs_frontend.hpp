@@ -184,6 +184,8 @@ class VirtiofsFrontend {
   std::atomic<bool> closing_{false};
   std::atomic<std::uint64_t> window_requests_{0};
   std::atomic<std::uint64_t> performed_{0};
+  static constexpr std::uint64_t kAlignment = 2U << 20U;
+  std::byte* reserved_ = nullptr;
   std::byte* window_ = nullptr;
   std::uint64_t window_size_ = 0;
   Watch watch_;
