@@ -44,6 +44,14 @@ struct Attributes {
   bool stable = false;  // may be cached long: no writer and no mapping can change it unseen
 };
 
+// What decides who may do what with an inode.
+struct Permissions {
+  std::uint32_t mode = 0;
+  std::uint32_t uid = 0;
+  std::uint32_t gid = 0;
+  std::vector<std::byte> acl;  // system.posix_acl_access; empty: the mode says it all
+};
+
 // What setattr changes; unset members stay.
 struct AttributeChange {
   std::optional<std::uint32_t> mode;  // permission bits with suid, sgid, sticky
@@ -310,6 +318,7 @@ class Filesystem final {
 
   // Attributes.
   Result<Attributes> getattr(InodeNo ino);
+  Result<Permissions> permissions(InodeNo ino);
   Result<Attributes> setattr(const Caller& c, InodeNo ino, const AttributeChange& change);
   // `by_window`: what the asker maps directly if it is a guest: user.pmemfs.mapping tells.
   Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name,

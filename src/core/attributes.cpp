@@ -197,6 +197,23 @@ Result<Attributes> getattr(Context& c, InodeNo ino) {
   return attributes(c, *node, inode);
 }
 
+Result<Permissions> permissions(Context& c, InodeNo ino) {
+  const NodeRef node = c.nodes.get(ino);
+  const std::shared_lock lock(node->lock);
+  PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
+  Permissions found{inode.mode.load(), inode.uid.load(), inode.gid.load(), {}};
+  if (inode.xattrs.load() == 0) {
+    return found;
+  }
+  auto acl = store::get_xattr(*c.store, inode, kAclAccess);
+  if (acl) {
+    found.acl = std::move(*acl);
+  } else if (acl.code() != ENODATA) {
+    return acl.error();
+  }
+  return found;
+}
+
 Result<Attributes> setattr(Context& c, const Caller& caller, InodeNo ino,
                            const AttributeChange& change) {
   if (c.read_only()) {

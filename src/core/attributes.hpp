@@ -9,6 +9,7 @@ namespace pmemfs::core {
 Result<Attributes> attributes(Context& c, Node& node, const InodeRecord& inode);
 
 Result<Attributes> getattr(Context& c, InodeNo ino);
+Result<Permissions> permissions(Context& c, InodeNo ino);
 Result<Attributes> setattr(Context& c, const Caller& caller, InodeNo ino,
                            const AttributeChange& change);
 

@@ -165,6 +165,9 @@ Status Filesystem::list(InodeNo dir, std::uint64_t cookie, bool with_attributes,
 Result<Attributes> Filesystem::getattr(InodeNo ino) {
   return core::getattr(impl_->context, ino);
 }
+Result<Permissions> Filesystem::permissions(InodeNo ino) {
+  return core::permissions(impl_->context, ino);
+}
 Result<Attributes> Filesystem::setattr(const Caller& c, InodeNo ino,
                                        const AttributeChange& change) {
   return core::setattr(impl_->context, c, ino, change);

@@ -39,7 +39,7 @@ int GuestAnswer::translate(fuse_attr& attr) const {
   attr.blksize = kBlockSize;
   attr.uid = options_.uids.to_guest(attr.uid);
   attr.gid = options_.gids.to_guest(attr.gid);
-  if (durable && terms_.direct && S_ISREG(attr.mode)) {
+  if (durable && terms_.direct && S_ISREG(attr.mode) && terms_.rights.may_map(InodeNo(attr.ino))) {
     attr.flags |= FUSE_ATTR_DAX;
   }
   return S_ISREG(attr.mode) ? reach(InodeNo(attr.ino), attr.size) : 0;
@@ -54,9 +54,7 @@ int GuestAnswer::enter_entry(std::span<std::byte> entry) {
   if (out.nodeid == 0) {
     return 0;  // "no such name", or a name without attributes in a listing
   }
-  if (const int code = translate(out.attr); code != 0) {
-    return code;
-  }
+  const int code = translate(out.attr);
   GuestNode node{out.nodeid};
   if ((out.attr.flags & FUSE_ATTR_DAX) != 0) {
     node.id |= GuestNode::kDirect;
@@ -67,12 +65,12 @@ int GuestAnswer::enter_entry(std::span<std::byte> entry) {
   nodes_.push_back(node);
   out.nodeid = node.id;
   store_back(entry, out);
-  return 0;
+  return code;
 }
 
-int GuestAnswer::enter_handle(std::span<std::byte> open, InodeNo ino) {
+int GuestAnswer::enter_handle(std::span<std::byte> open, InodeNo ino, std::uint32_t flags) {
   auto out = load<fuse_open_out>(open);
-  const auto number = ledger_.add_handle(ino, out.fh);
+  const auto number = ledger_.add_handle(ino, out.fh, flags);
   if (!number) {
     return number.code();
   }
@@ -87,16 +85,20 @@ int GuestAnswer::enter_created(std::span<std::byte> both) {
   const InodeNo ino(load<fuse_entry_out>(both).nodeid);
   const auto open = both.subspan(sizeof(fuse_entry_out));
   // The handle first: it is the ledger's whatever becomes of the entry.
-  const int handle = enter_handle(open, ino);
+  const int handle = enter_handle(open, ino, request_.argument<fuse_create_in>().flags);
   const int entry = enter_entry(both);
   return handle != 0 ? handle : entry;
 }
 
-// An entry that the guest may not remember loses its attributes, not its name.
+// An entry that the guest may not look up or remember loses its attributes, not its name.
 void GuestAnswer::enter_listing(std::span<std::byte> entries) {
+  const bool searched =
+      !terms_.rights.limited() || terms_.rights.may(InodeNo(request_.header().nodeid), kSearch);
   while (entries.size() > FUSE_NAME_OFFSET_DIRENTPLUS) {
     const auto direntry = load<fuse_dirent>(entries.subspan(offsetof(fuse_direntplus, dirent)));
-    if (enter_entry(entries) != 0) {
+    const std::size_t before = nodes_.size();
+    if (enter_entry(entries) != 0 || !searched) {
+      take_back_nodes(before);
       fuse_entry_out nothing{};
       nothing.attr.ino = direntry.ino;
       nothing.attr.mode = load<fuse_entry_out>(entries).attr.mode;
@@ -128,7 +130,8 @@ int GuestAnswer::pass(std::span<iovec> parts) {
     case FUSE_TMPFILE:
       return enter_created(body);
     case FUSE_OPEN:
-      return enter_handle(body, GuestNode{request_.header().nodeid}.ino());
+      return enter_handle(body, GuestNode{request_.header().nodeid}.ino(),
+                          request_.argument<fuse_open_in>().flags);
     case FUSE_GETATTR:
     case FUSE_SETATTR: {
       auto out = load<fuse_attr_out>(body);
@@ -176,10 +179,14 @@ void GuestAnswer::take_back() {
     ledger_.close_handle(opened_, handle_);
     opened_ = {};
   }
-  for (const GuestNode node : nodes_) {
-    ledger_.forget(node, 1);
+  take_back_nodes(0);
+}
+
+void GuestAnswer::take_back_nodes(std::size_t first) {
+  for (std::size_t i = first; i < nodes_.size(); ++i) {
+    ledger_.forget(nodes_[i], 1);
   }
-  nodes_.clear();
+  nodes_.resize(first);
 }
 
 }  // namespace pmemfs::fuse

@@ -9,6 +9,7 @@
 
 #include "fuse/guest_ledger.hpp"
 #include "fuse/guest_message.hpp"
+#include "fuse/guest_rights.hpp"
 #include "fuse/guest_session.hpp"
 
 namespace pmemfs::fuse {
@@ -19,6 +20,7 @@ class GuestAnswer {
   // What was agreed upon with the guest.
   struct Terms {
     bool direct = false;  // FUSE_ATTR_DAX means something
+    const GuestRights& rights;
   };
 
   GuestAnswer(const GuestMessage& request, const GuestOptions& options, Terms terms,
@@ -35,9 +37,10 @@ class GuestAnswer {
   [[nodiscard]] int translate(fuse_attr& attr) const;
   [[nodiscard]] int reach(InodeNo ino, std::uint64_t size) const;
   int enter_entry(std::span<std::byte> entry);
-  int enter_handle(std::span<std::byte> open, InodeNo ino);
+  int enter_handle(std::span<std::byte> open, InodeNo ino, std::uint32_t flags);
   int enter_created(std::span<std::byte> both);
   void enter_listing(std::span<std::byte> entries);
+  void take_back_nodes(std::size_t first);
   void translate_acl(iovec& part);
   int pass(std::span<iovec> parts);
 

@@ -1,9 +1,26 @@
 #include "fuse/guest_ledger.hpp"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 
 namespace pmemfs::fuse {
+namespace {
+
+bool serves(std::uint32_t flags, HandleUse use) {
+  const std::uint32_t mode = flags & O_ACCMODE;
+  switch (use) {
+    case HandleUse::kReading:
+      return mode != O_WRONLY;
+    case HandleUse::kWriting:
+      return mode != O_RDONLY;
+    default:
+      return true;
+  }
+}
+
+}  // namespace
 
 bool GuestLedger::add(GuestNode node) {
   if (enter(node)) {
@@ -96,12 +113,12 @@ bool GuestLedger::first_refusal(GuestNode node) {
   return found != entries_.end() && !std::exchange(found->second.refused, true);
 }
 
-Result<std::uint64_t> GuestLedger::add_handle(InodeNo ino, std::uint64_t fh) {
+Result<std::uint64_t> GuestLedger::add_handle(InodeNo ino, std::uint64_t fh, std::uint32_t flags) {
   {
     const std::lock_guard lock(mutex_);
     if (handles_.size() < limits_.handles) {
       const std::uint64_t number = next_handle_++;
-      handles_.emplace(number, Handle{ino, fh});
+      handles_.emplace(number, Handle{ino, fh, flags});
       return number;
     }
   }
@@ -115,10 +132,11 @@ void GuestLedger::close_handle(InodeNo ino, std::uint64_t number) {
   }
 }
 
-std::optional<std::uint64_t> GuestLedger::find_handle(InodeNo ino, std::uint64_t number) const {
+std::optional<std::uint64_t> GuestLedger::find_handle(InodeNo ino, std::uint64_t number,
+                                                      HandleUse use) const {
   const std::lock_guard lock(mutex_);
   const auto found = handles_.find(number);
-  if (found == handles_.end() || found->second.ino != ino) {
+  if (found == handles_.end() || found->second.ino != ino || !serves(found->second.flags, use)) {
     return std::nullopt;
   }
   return found->second.fh;

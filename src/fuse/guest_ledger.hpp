@@ -29,6 +29,9 @@ struct GuestNode {
   bool operator==(const GuestNode&) const = default;
 };
 
+// What a handle is used for.
+enum class HandleUse : std::uint8_t { kAny, kReading, kWriting };
+
 // A guest can use what it holds and nothing else, and give back no more than that, whatever it
 // sends: the core counts one sum for all. The root is always held. Thread-safe; `give_back` and
 // `close` are called without the lock.
@@ -58,9 +61,13 @@ class GuestLedger {
   // True the first time since the other node of the inode was last given out: see GuestSession.
   [[nodiscard]] bool first_refusal(GuestNode node);
 
-  // `fh`: the edge's. The number is the guest's alone. ENFILE: too many, it was closed.
-  [[nodiscard]] Result<std::uint64_t> add_handle(InodeNo ino, std::uint64_t fh);
-  [[nodiscard]] std::optional<std::uint64_t> find_handle(InodeNo ino, std::uint64_t number) const;
+  // `fh`: the edge's, opened with `flags` as open(2). The number is the guest's alone. ENFILE: too
+  // many, it was closed.
+  [[nodiscard]] Result<std::uint64_t> add_handle(InodeNo ino, std::uint64_t fh,
+                                                 std::uint32_t flags);
+  // Nothing when it was not opened for that, either.
+  [[nodiscard]] std::optional<std::uint64_t> find_handle(InodeNo ino, std::uint64_t number,
+                                                         HandleUse use) const;
   [[nodiscard]] std::optional<std::uint64_t> take_handle(InodeNo ino, std::uint64_t number);
 
   void close_handle(InodeNo ino, std::uint64_t number);
@@ -81,6 +88,7 @@ class GuestLedger {
   struct Handle {
     InodeNo ino;
     std::uint64_t fh = 0;
+    std::uint32_t flags = 0;
   };
   using Entries = std::unordered_map<std::uint64_t, Entry>;
 

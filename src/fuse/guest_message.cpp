@@ -334,6 +334,31 @@ GuestMessage::Places GuestMessage::handles() const {
   return (rule_of(opcode_).is & R::kHandle) != 0 ? Places{0} : Places{};
 }
 
+std::array<HandleUse, 2> GuestMessage::handle_uses() const {
+  switch (opcode_) {
+    case FUSE_READ:
+      return {HandleUse::kReading};
+    case FUSE_WRITE:
+    case FUSE_FALLOCATE:
+      return {HandleUse::kWriting};
+    case FUSE_COPY_FILE_RANGE:
+      return {HandleUse::kReading, HandleUse::kWriting};
+    case FUSE_SETATTR:
+      return {(argument<fuse_setattr_in>().valid & FATTR_SIZE) != 0 ? HandleUse::kWriting
+                                                                    : HandleUse::kAny};
+    default:
+      return {};
+  }
+}
+
+std::string_view GuestMessage::name(bool setxattr_ext) const {
+  return name_at(opcode_ == FUSE_SETXATTR ? setxattr_fixed(setxattr_ext) : rule_of(opcode_).fixed);
+}
+
+std::string_view GuestMessage::second_name() const {
+  return name_at(rule_of(opcode_).fixed + name().size() + 1);
+}
+
 bool GuestMessage::makes_inode() const {
   if (opcode_ == FUSE_RENAME2) {
     return (argument<fuse_rename2_in>().flags & RENAME_WHITEOUT) != 0;
@@ -342,19 +367,18 @@ bool GuestMessage::makes_inode() const {
 }
 
 bool GuestMessage::about_acl() const {
-  return opcode_ == FUSE_GETXATTR && is_acl(name_at(sizeof(fuse_getxattr_in)));
+  return opcode_ == FUSE_GETXATTR && is_acl(name());
 }
 
 std::span<std::byte> GuestMessage::acl_to_set(bool setxattr_ext) const {
   if (opcode_ != FUSE_SETXATTR) {
     return {};
   }
-  const std::size_t fixed = setxattr_fixed(setxattr_ext);
-  const std::string_view name = name_at(fixed);
-  if (!is_acl(name)) {
+  const std::string_view which = name(setxattr_ext);
+  if (!is_acl(which)) {
     return {};
   }
-  return bytes_.subspan(sizeof(fuse_in_header) + fixed + name.size() + 1,
+  return bytes_.subspan(sizeof(fuse_in_header) + setxattr_fixed(setxattr_ext) + which.size() + 1,
                         argument<std::uint32_t>(offsetof(fuse_setxattr_in, size)));
 }
 

@@ -62,6 +62,11 @@ class GuestMessage {
   [[nodiscard]] bool about_node() const;
   // Where file handles are, and whose: of the header's node, and of the second one.
   [[nodiscard]] Places handles() const;
+  // For what they are used, in the same order.
+  [[nodiscard]] std::array<HandleUse, 2> handle_uses() const;
+  // The entry, or xattr, that is named; of RENAME also the second one.
+  [[nodiscard]] std::string_view name(bool setxattr_ext = false) const;
+  [[nodiscard]] std::string_view second_name() const;
   [[nodiscard]] bool makes_inode() const;
   // GETXATTR of an access list.
   [[nodiscard]] bool about_acl() const;

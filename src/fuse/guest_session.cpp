@@ -17,10 +17,12 @@
 #include "fuse/counters.hpp"
 #include "fuse/guest_answer.hpp"
 #include "fuse/guest_channel.hpp"
+#include "fuse/guest_checks.hpp"
 #include "fuse/guest_ledger.hpp"
 #include "fuse/guest_mapping.hpp"
 #include "fuse/guest_message.hpp"
 #include "fuse/guest_reply.hpp"
+#include "fuse/guest_rights.hpp"
 #include "fuse/operations.hpp"
 #include "fuse/reply.hpp"
 
@@ -117,10 +119,13 @@ struct GuestSession::Impl {
   Impl(Filesystem& fs, GuestOptions o)
       : options(std::move(o)),
         edge(make_edge(fs, options)),
+        rights(fs, options.uids, options.gids),
         ledger(
             {options.max_nodes, options.max_handles},
             [this](InodeNo ino, std::uint64_t count) { forget_inode(edge, ino, count); },
-            [this](InodeNo ino, std::uint64_t fh) { close_handle(edge, ino, fh); }) {}
+            [this](InodeNo ino, std::uint64_t fh) { close_handle(edge, ino, fh); }) {
+    edge.rights = rights.limited() ? &rights : nullptr;
+  }
 
   void serve(Worker& worker, GuestMessage& message, GuestReply& reply);
   void begin(Worker& worker, GuestMessage& message, GuestReply& reply);
@@ -131,7 +136,7 @@ struct GuestSession::Impl {
   void forget(const GuestMessage& message);
   std::optional<int> read_into(const GuestMessage& message, const GuestReply::Places& places,
                                GuestReply& reply);
-  int map(const GuestMessage& message) const;
+  int map(const GuestMessage& message, GuestNode node) const;
   void through_libfuse(Worker& worker, GuestMessage& message, GuestReply& reply);
   int translate_caller(GuestMessage& message) const;
   int translate_handles(GuestMessage& message, InodeNo second);
@@ -141,6 +146,7 @@ struct GuestSession::Impl {
 
   GuestOptions options;
   Edge edge;
+  const GuestRights rights;
   GuestLedger ledger;
   Counters counters;
   // Shared by requests; exclusive where the session begins and ends. What it guards is atomic for
@@ -250,7 +256,7 @@ std::optional<int> GuestSession::Impl::dispatch(Worker& worker, GuestMessage& me
   switch (message.opcode()) {
     case FUSE_SETUPMAPPING:
     case FUSE_REMOVEMAPPING:
-      return map(message);
+      return map(message, nodes.first);
     case FUSE_SYNCFS:
       return options.read_only ? 0 : guarded([&] { return edge.fs.sync(); }).code();
     case FUSE_OPEN:
@@ -266,6 +272,13 @@ std::optional<int> GuestSession::Impl::dispatch(Worker& worker, GuestMessage& me
   }
   if (const int code = translate_handles(message, nodes.second.ino()); code != 0) {
     return code;
+  }
+  if (rights.limited()) {
+    const Status status =
+        guarded([&] { return check_rights(rights, message, edge.granted.setxattr_ext); });
+    if (!status) {
+      return status.code();
+    }
   }
   if (message.opcode() == FUSE_READ) {
     const auto places = reply.places(message.argument<fuse_read_in>().size);
@@ -295,7 +308,9 @@ std::optional<int> GuestSession::Impl::read_into(const GuestMessage& message,
   return std::nullopt;
 }
 
-int GuestSession::Impl::map(const GuestMessage& message) const {
+// A node that is mapped directly was found to be the guest's to store to when it was given out, and
+// stays that as a file stays open to whom it was opened for.
+int GuestSession::Impl::map(const GuestMessage& message, GuestNode node) const {
   if (!options.window || !options.map || !options.unmap) {
     return ENOSYS;
   }
@@ -305,7 +320,11 @@ int GuestSession::Impl::map(const GuestMessage& message) const {
   return guarded([&]() -> Status {
            PMEMFS_TRY(const MappingRequest request, mapping_request(message, options));
            PMEMFS_TRY(const Attributes attributes, edge.fs.getattr(request.ino));
-           return S_ISREG(attributes.mode) ? options.map(request) : Status(Error(EINVAL));
+           if (!S_ISREG(attributes.mode)) {
+             return Error(EINVAL);
+           }
+           const bool granted = node.direct() || rights.may_map(request.ino);
+           return granted ? options.map(request) : Status(Error(EACCES));
          })
       .code();
 }
@@ -327,8 +346,8 @@ int GuestSession::Impl::refuse_stale(GuestNode node) {
   if (!flags) {
     return flags.code();
   }
-  const bool durable = (*flags & FS_NOCOW_FL) != 0;
-  return durable != node.direct() && ledger.first_refusal(node) ? ESTALE : 0;
+  const bool mapped = (*flags & FS_NOCOW_FL) != 0 && rights.may_map(node.ino());
+  return mapped != node.direct() && ledger.first_refusal(node) ? ESTALE : 0;
 }
 
 int GuestSession::Impl::translate_caller(GuestMessage& message) const {
@@ -357,13 +376,15 @@ int GuestSession::Impl::translate_caller(GuestMessage& message) const {
 int GuestSession::Impl::translate_handles(GuestMessage& message, InodeNo second) {
   const InodeNo nodes[] = {InodeNo(message.header().nodeid), second};
   const GuestMessage::Places places = message.handles();
+  const auto uses = message.handle_uses();
   for (std::size_t i = 0; i < places.size(); ++i) {
     if (!places[i]) {
       continue;
     }
     const auto number = message.argument<std::uint64_t>(*places[i]);
-    const auto fh = message.opcode() == FUSE_RELEASE ? ledger.take_handle(nodes[i], number)
-                                                     : ledger.find_handle(nodes[i], number);
+    const auto fh = message.opcode() == FUSE_RELEASE
+                        ? ledger.take_handle(nodes[i], number)
+                        : ledger.find_handle(nodes[i], number, uses[i]);
     if (!fh) {
       return EBADF;
     }
@@ -386,7 +407,7 @@ void GuestSession::Impl::take(const GuestMessage& message, std::span<iovec> part
   if (message.opcode() == FUSE_INIT && parts.size() == 2) {
     offer_mapping(message, parts[1]);
   }
-  GuestAnswer answer(message, options, {direct}, ledger);
+  GuestAnswer answer(message, options, {direct, rights}, ledger);
   if (const int code = answer.prepare(parts); code != 0) {
     (void)reply.error(code);
     return;

@@ -1,5 +1,6 @@
 #include "fuse/id_map.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include "store/acl.hpp"
@@ -16,6 +17,26 @@ struct WireEntry {
 constexpr std::size_t kListHeader = 4;
 
 }  // namespace
+
+bool IdMap::reaches(std::uint32_t host) const {
+  if (squash) {
+    return host == *squash;
+  }
+  return ranges.empty() || std::any_of(ranges.begin(), ranges.end(), [host](const Range& range) {
+           return host >= range.host && host - range.host < range.count;
+         });
+}
+
+std::uint64_t IdMap::reach() const {
+  if (squash) {
+    return 1;
+  }
+  std::uint64_t sum = 0;
+  for (const Range& range : ranges) {
+    sum += range.count;
+  }
+  return ranges.empty() ? kNoId : sum;
+}
 
 std::uint32_t IdMap::to_host(std::uint32_t guest) const {
   if (squash) {

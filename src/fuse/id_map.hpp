@@ -24,6 +24,9 @@ struct IdMap {
   std::optional<std::uint32_t> squash{};  // everybody in the guest is this one; ranges do not count
 
   [[nodiscard]] bool identity() const { return ranges.empty() && !squash; }
+  // Whether somebody in the guest is this one, and how many there are of whom that can be said.
+  [[nodiscard]] bool reaches(std::uint32_t host) const;
+  [[nodiscard]] std::uint64_t reach() const;
   // kNoId when the guest's id is in no range.
   [[nodiscard]] std::uint32_t to_host(std::uint32_t guest) const;
   // kOverflowId when the id is in no range. Squashed guests see the owners as they are.

@@ -6,6 +6,7 @@
 
 #include "fuse/afterwork.hpp"
 #include "fuse/capabilities.hpp"
+#include "fuse/guest_rights.hpp"
 #include "fuse/libfuse.hpp"
 #include "fuse/passthrough.hpp"
 #include "fuse/view.hpp"
@@ -21,6 +22,7 @@ struct Edge {
   std::shared_ptr<PassthroughRegistry> passthrough{};  // null: not available
   View view{};
   ByWindow by_window = ByWindow::kNotAGuest;
+  const GuestRights* rights = nullptr;  // a guest's, where they are limited
   Reach reach = Reach::kMount;
   bool touch_atime = true;  // reading moves access times
 };

@@ -36,6 +36,8 @@ class Acl {
   // EINVAL for anything that is not a valid list: order, counts, missing mask.
   static Result<Acl> parse(std::span<const std::byte> xattr);
   [[nodiscard]] std::vector<std::byte> serialize() const;
+  // Ascending by tag.
+  [[nodiscard]] std::span<const AclEntry> entries() const { return entries_; }
 
   // True when the list says nothing that mode bits do not.
   [[nodiscard]] bool minimal() const;

@@ -44,8 +44,18 @@ fuse::GuestOptions mapped() {
   return options;
 }
 
+// One whose root directory belongs to it.
+struct MappedGuest : OneGuest {
+  explicit MappedGuest(const fuse::GuestOptions& options = mapped()) : OneGuest(options) {
+    AttributeChange to;
+    to.uid = options.uids.to_host(0);
+    to.gid = options.gids.to_host(0);
+    REQUIRE(fs->setattr(kRoot, kRootInode, to).ok());
+  }
+};
+
 TEST_CASE("a guest's users are others in the filesystem") {
-  OneGuest rig(mapped());
+  MappedGuest rig;
   Guest& guest = rig.guest;
   GuestRequest make(FUSE_MKDIR);
   make.add(fuse_mkdir_in{0755, 0}).add_name("d").as(5, 6);
@@ -73,7 +83,7 @@ TEST_CASE("a guest's users are others in the filesystem") {
 }
 
 TEST_CASE("a user without a counterpart makes nothing, and may look") {
-  OneGuest rig(mapped());
+  MappedGuest rig;
   rig.make_file("host's");
   GuestRequest look(FUSE_LOOKUP);
   look.add_name("host's").as(5000, 5000);
@@ -92,8 +102,7 @@ TEST_CASE("a user without a counterpart makes nothing, and may look") {
 }
 
 TEST_CASE("who is nobody may not set durable, whoever was granted it") {
-  fuse::GuestOptions options = mapped();
-  OneGuest rig(options);
+  MappedGuest rig;
   const GuestFile file = rig.guest.create("a");
   REQUIRE(rig.guest.release(file).error == 0);
   fuse_setxattr_in in{};
@@ -109,7 +118,7 @@ TEST_CASE("squashed, everybody in a guest is one") {
   fuse::GuestOptions options;
   options.uids.squash = 1234;
   options.gids.squash = 1235;
-  OneGuest rig(options);
+  MappedGuest rig(options);
   GuestRequest make(FUSE_MKDIR);
   make.add(fuse_mkdir_in{0755, 0}).add_name("d").as(0, 0);
   const auto made = rig.guest.ask(make).get<fuse_entry_out>();
@@ -120,7 +129,7 @@ TEST_CASE("squashed, everybody in a guest is one") {
 }
 
 TEST_CASE("access lists name the filesystem's users there, and the guest's users in the guest") {
-  OneGuest rig(mapped());
+  MappedGuest rig;
   const GuestFile file = rig.guest.create("a");
   const std::string list = acl("u::rw- u:5:r-- g::r-- g:6:r-- m::rw- o::---");
   REQUIRE(rig.guest.setxattr(file.node, kAccessAcl, list).error == 0);

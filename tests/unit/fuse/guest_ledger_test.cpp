@@ -1,6 +1,8 @@
 // What a guest holds: as numbers, and as guests see it of each other.
 #include "fuse/guest_ledger.hpp"
 
+#include <fcntl.h>
+
 #include <map>
 #include <vector>
 
@@ -76,9 +78,9 @@ TEST_CASE("a ledger has room for so much, and gives back what is too much") {
   CHECK_FALSE(books.ledger.add({8}));
   CHECK(books.given[8] == 1);
   CHECK(books.ledger.add({7}));
-  CHECK(books.ledger.add_handle(InodeNo(5), 50).ok());
-  CHECK(books.ledger.add_handle(InodeNo(5), 51).ok());
-  CHECK(books.ledger.add_handle(InodeNo(5), 52).code() == ENFILE);
+  CHECK(books.ledger.add_handle(InodeNo(5), 50, O_RDWR).ok());
+  CHECK(books.ledger.add_handle(InodeNo(5), 51, O_RDWR).ok());
+  CHECK(books.ledger.add_handle(InodeNo(5), 52, O_RDWR).code() == ENFILE);
   CHECK(books.closed == std::vector<std::uint64_t>{52});
 }
 
@@ -100,15 +102,34 @@ TEST_CASE("the two nodes of an inode are two") {
 
 TEST_CASE("handles are the guest's own numbers, good for their inode") {
   Books books;
-  const auto number = books.ledger.add_handle(InodeNo(5), 50);
+  const auto number = books.ledger.add_handle(InodeNo(5), 50, O_RDWR);
   REQUIRE(number.ok());
-  CHECK(books.ledger.find_handle(InodeNo(5), *number) == 50);
-  CHECK_FALSE(books.ledger.find_handle(InodeNo(6), *number));
-  CHECK_FALSE(books.ledger.find_handle(InodeNo(5), 50));
+  CHECK(books.ledger.find_handle(InodeNo(5), *number, fuse::HandleUse::kAny) == 50);
+  CHECK_FALSE(books.ledger.find_handle(InodeNo(6), *number, fuse::HandleUse::kAny));
+  CHECK_FALSE(books.ledger.find_handle(InodeNo(5), 50, fuse::HandleUse::kAny));
   CHECK_FALSE(books.ledger.take_handle(InodeNo(6), *number));
   CHECK(books.ledger.take_handle(InodeNo(5), *number) == 50);
   CHECK_FALSE(books.ledger.take_handle(InodeNo(5), *number));
   CHECK(books.closed.empty());
+}
+
+TEST_CASE("a handle is found for what it was opened for") {
+  Books books;
+  const struct {
+    std::uint32_t flags;
+    bool reads, writes;
+  } rows[] = {{O_RDONLY, true, false}, {O_WRONLY, false, true}, {O_RDWR | O_APPEND, true, true}};
+  for (const auto& row : rows) {
+    const auto number = books.ledger.add_handle(InodeNo(5), 50, row.flags);
+    REQUIRE(number.ok());
+    const auto found = [&](fuse::HandleUse use) {
+      return books.ledger.find_handle(InodeNo(5), *number, use).has_value();
+    };
+    CHECK(found(fuse::HandleUse::kAny));
+    CHECK(found(fuse::HandleUse::kReading) == row.reads);
+    CHECK(found(fuse::HandleUse::kWriting) == row.writes);
+    CHECK(books.ledger.take_handle(InodeNo(5), *number) == 50);
+  }
 }
 
 TEST_CASE("at the end all is closed and given back") {
@@ -116,7 +137,7 @@ TEST_CASE("at the end all is closed and given back") {
   REQUIRE(books.ledger.add({5}));
   REQUIRE(books.ledger.add({5}));
   REQUIRE(books.ledger.add({6}));
-  REQUIRE(books.ledger.add_handle(InodeNo(6), 60).ok());
+  REQUIRE(books.ledger.add_handle(InodeNo(6), 60, O_RDWR).ok());
   books.ledger.clear();
   CHECK(books.given == std::map<std::uint64_t, std::uint64_t>{{5, 2}, {6, 1}});
   CHECK(books.closed == std::vector<std::uint64_t>{60});
