@@ -1,10 +1,10 @@
 #include "virtiofs/arena.hpp"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -29,40 +29,43 @@ constexpr std::uint64_t align_up(std::uint64_t x, std::uint64_t unit) {
   return align_down(x + unit - 1, unit);
 }
 
-bool is_dax_device(const struct stat& st) {
+bool is_dax_device(const struct statx& st) {
   std::array<char, 256> target{};
   const std::string link =
-      fmt::format("/sys/dev/char/{}:{}/subsystem", major(st.st_rdev), minor(st.st_rdev));
+      fmt::format("/sys/dev/char/{}:{}/subsystem", st.stx_rdev_major, st.stx_rdev_minor);
   const ssize_t n = ::readlink(link.c_str(), target.data(), target.size());
   return n > 0 && std::string_view(target.data(), static_cast<std::size_t>(n)).ends_with("/dax");
 }
 
-// File systems whose pages come from this machine's memory and disks. A page that a server of the
-// VMM's choice gives, or does not give, would hold up our threads.
-bool is_local(const struct statfs& st) {
-  constexpr std::uint64_t kXfs = 0x58465342;
-  constexpr std::array<std::uint64_t, 6> kLocal{
-      TMPFS_MAGIC, HUGETLBFS_MAGIC, RAMFS_MAGIC, EXT4_SUPER_MAGIC, kXfs, BTRFS_SUPER_MAGIC};
-  return std::find(kLocal.begin(), kLocal.end(), static_cast<std::uint64_t>(st.f_type)) !=
-         kLocal.end();
+// Pages that come from this machine's memory and disks. A server of the VMM's choice could hold up
+// our threads by a page that it does not give, and already when it is asked what it is. So that is
+// asked of a file system only if it is known not to be such a one: files in memory alone have
+// seals, and what users may mount is on no block device.
+bool is_local(int fd, const struct statx& st, struct statfs& fs) {
+  constexpr unsigned kXfs = 0x58465342;
+  constexpr std::array<unsigned, 4> kLocal{TMPFS_MAGIC, HUGETLBFS_MAGIC, EXT4_SUPER_MAGIC, kXfs};
+  if ((st.stx_dev_major == 0 && ::fcntl(fd, F_GET_SEALS) < 0) || ::fstatfs(fd, &fs) != 0) {
+    return false;
+  }
+  return std::find(kLocal.begin(), kLocal.end(), static_cast<unsigned>(fs.f_type)) != kLocal.end();
 }
 
 // Bytes that a mapping of `fd` is a multiple of.
 Result<std::uint64_t> page_of(int fd, std::uint64_t end) {
-  struct stat st {};
-  if (::fstat(fd, &st) != 0) {
+  struct statx st {};
+  if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &st) != 0) {
     return Error(errno);
   }
-  if (S_ISCHR(st.st_mode)) {
+  if (S_ISCHR(st.stx_mode)) {
     return is_dax_device(st) ? Result<std::uint64_t>(kMappingUnit) : Error(EACCES);
   }
   struct statfs fs {};
-  if (!S_ISREG(st.st_mode) || ::fstatfs(fd, &fs) != 0 || !is_local(fs)) {
+  if (!S_ISREG(st.stx_mode) || !is_local(fd, st, fs)) {
     return Error(EACCES);
   }
   const std::uint64_t page =
       fs.f_type == HUGETLBFS_MAGIC ? static_cast<std::uint64_t>(fs.f_bsize) : kPage;
-  if (end > static_cast<std::uint64_t>(st.st_size) || page > kMappingUnit) {
+  if (end > st.stx_size || page > kMappingUnit) {
     return Error(EINVAL);
   }
   return page;

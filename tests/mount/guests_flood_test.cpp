@@ -1,5 +1,7 @@
-// Machines that ask without end, or not at all: the mount beside them goes on.
+// Machines that ask without end, that do not answer, or let others not answer: all else goes on.
+#include <array>
 #include <atomic>
+#include <csignal>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -107,6 +109,24 @@ TEST_CASE("a machine that answers nothing holds up nobody but who cuts what it m
   still.reset();
   cutter.join();
   CHECK(cut);
+}
+
+TEST_CASE("memory that a server of the monitor's would give is refused, and not waited for") {
+  const Mount mount(with_guests(Kind::kFile, {"tag=pmem"}));
+  const Mount server(MountSpec{Kind::kFile});
+  make_file(server / "memory", pattern(2 * kMiB, 1));
+  const UniqueFd memory = open_file(server / "memory", O_RDWR);
+  VirtiofsFrontend monitor(mount.socket());
+  monitor.handshake();
+  wire::MemoryTable table{};
+  table.count = 1;
+  table.regions[0] = {0x4000'0000, 2 * kMiB, 0x5000'0000'0000, 0};
+  const SharedMemory good(2 * kMiB);
+  REQUIRE(monitor.acknowledged(wire::Request::kSetMemTable, table, std::array{good.fd()}) == 0);
+  const std::array fds{memory.get()};
+  NEED_OK(::kill(server.daemon(), SIGSTOP));
+  CHECK(monitor.acknowledged(wire::Request::kSetMemTable, table, fds) != 0);
+  NEED_OK(::kill(server.daemon(), SIGCONT));
 }
 
 }  // namespace pmemfs::test
