@@ -187,7 +187,8 @@ int Check::change(const Permissions& inode, const fuse_setattr_in& in) const {
   };
   const bool owner = rights_.owns(inode);
   const bool ruler = rights_.rules(inode);
-  if (sets(FATTR_UID) && !ruler && !(owner && in.uid == inode.uid)) {
+  if (sets(FATTR_UID) && !ruler &&
+      in.uid != inode.uid) {  // to the same: who is a user here owns it
     return EPERM;
   }
   const bool by_owner = sets(FATTR_MODE | FATTR_GID | FATTR_CTIME) ||

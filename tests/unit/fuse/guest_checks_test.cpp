@@ -118,12 +118,16 @@ TEST_CASE("no rights are asked for where users are the filesystem's") {
     CHECK(rig.guest.ask(request).error == 0);
   }
   CHECK(rig.guest.unlink("c", dir).error == 0);
+  GuestRequest device(FUSE_MKNOD, dir);
+  device.add(fuse_mknod_in{S_IFCHR | 0600, 0x103, 0, 0}).add_name("null");
+  CHECK(rig.guest.ask(device).error == 0);
+  CHECK(rig.guest.setxattr(dir, "trusted.x", "1").error == 0);
 }
 
 TEST_CASE("what needs the right to search a directory, and what the right to read it") {
   Rig rig;
   const std::uint64_t dir = rig.make_dir("d", 0777);
-  rig.make("f", S_IFREG | 0644, kOther, kOther, InodeNo(dir));
+  rig.guest.forget(rig.make("f", S_IFREG | 0644, kOther, kOther, InodeNo(dir)));
   fuse_read_in list{};
   list.size = 4096;
   const auto listed = [&](std::uint32_t opcode) {
@@ -245,6 +249,20 @@ TEST_CASE("names go where a user of the guest may write, from sticky directories
       CHECK(rename(mine, "over", dir) == row.error);  // it would take "g" away
     }
   }
+}
+
+TEST_CASE("what is looked at for a check is not held") {
+  Rig rig;
+  const std::uint64_t sticky = rig.make_dir("sticky", 01777);
+  const auto used = [&] {
+    const FilesystemSpace space = rig.fs->space().value();
+    return space.files - space.files_free;
+  };
+  const std::uint64_t before = used();
+  rig.guest.forget(rig.make("f", S_IFREG | 0644, kOther, kOther, InodeNo(sticky)));
+  CHECK(rig.guest.unlink("f", sticky).error == EPERM);
+  REQUIRE(rig.fs->unlink(InodeNo(sticky), "f").ok());
+  CHECK(used() == before);
 }
 
 TEST_CASE("of what is not there, that is said") {
@@ -456,6 +474,8 @@ TEST_CASE("extended attributes: whose they are to set and to read") {
   const std::uint64_t closed = rig.make("closed", S_IFREG | 0600, kOther, kOther);
   const std::uint64_t open = rig.make("open", S_IFREG | 0606, kOther, kOther);
   const std::uint64_t own = rig.make("own", S_IFREG | 0600, kUser, kOther);
+  const auto value = std::as_bytes(std::span(std::string_view("1")));
+  REQUIRE(rig.fs->setxattr(kRoot, InodeNo(closed), "trusted.x", value, 0, false).ok());
   for (const auto& row : rows) {
     INFO(row.name);
     const auto remove = [&](std::uint64_t node) {
@@ -480,6 +500,12 @@ TEST_CASE("what was opened stays open") {
   rig.change(InodeNo(node), 0600, kOther, kOther);
   CHECK(rig.guest.write(file, 0, "x").error == 0);
   CHECK(rig.guest.read(file, 0, 1).body == "x");
+  fuse_setattr_in cut{};
+  cut.valid = FATTR_SIZE | FATTR_FH;
+  cut.fh = file.fh;
+  CHECK(rig.setattr(node, cut) == 0);
+  cut.valid = FATTR_SIZE;
+  CHECK(rig.setattr(node, cut) == EACCES);
   CHECK(rig.open(node, O_RDONLY) == EACCES);
 }
 
