@@ -92,6 +92,10 @@ class BackingDir {
   virtual Result<std::size_t> read_parts(int fd, std::uint64_t off,
                                          std::span<const std::span<std::byte>> parts);
   virtual Result<std::size_t> write(int fd, std::uint64_t off, const void* src, std::size_t n) = 0;
+  // The same from several places. A piece that cannot be read is EFAULT, as write(2) has it: what
+  // comes before may be written.
+  virtual Result<std::size_t> write_parts(int fd, std::uint64_t off,
+                                          std::span<const std::span<const std::byte>> parts);
   // copy_file_range(2) between two backing files.
   virtual Result<std::size_t> copy(int from, std::uint64_t from_off, int to, std::uint64_t to_off,
                                    std::size_t n) = 0;
@@ -142,6 +146,22 @@ inline Result<std::size_t> BackingDir::read_parts(int fd, std::uint64_t off,
     }
     done += *got;
     if (*got < part.size()) {
+      break;
+    }
+  }
+  return done;
+}
+
+inline Result<std::size_t> BackingDir::write_parts(
+    int fd, std::uint64_t off, std::span<const std::span<const std::byte>> parts) {
+  std::size_t done = 0;
+  for (const std::span<const std::byte> part : parts) {
+    const auto put = write(fd, off + done, part.data(), part.size());
+    if (!put) {
+      return done > 0 ? Result<std::size_t>(done) : put;
+    }
+    done += *put;
+    if (*put < part.size()) {
       break;
     }
   }

@@ -351,6 +351,12 @@ class Filesystem final {
   // `append`: at end of file, wherever that is (off is ignored).
   Result<std::size_t> write(HandleId handle, std::uint64_t off, std::span<const std::byte> src,
                             bool append, bool kill_suid_sgid);
+  // The same from several places, one after the other. Others may store there meanwhile: each byte
+  // counts as it is when it is copied. A place that cannot be read: EFAULT or EIO, or a short
+  // count, and of what lies in the file there nothing can be said; the file does not grow by it.
+  Result<std::size_t> write_parts(HandleId handle, std::uint64_t off,
+                                  std::span<const std::span<const std::byte>> parts, bool append,
+                                  bool kill_suid_sgid);
   Status fsync(HandleId handle, bool data_only);
   Status fsync_dir(InodeNo dir);
   Status fallocate(const Caller& c, HandleId handle, int mode, std::uint64_t off,

@@ -39,6 +39,8 @@ class HostDir final : public BackingDir {
   Result<std::size_t> read_parts(int fd, std::uint64_t off,
                                  std::span<const std::span<std::byte>> parts) override;
   Result<std::size_t> write(int fd, std::uint64_t off, const void* src, std::size_t n) override;
+  Result<std::size_t> write_parts(int fd, std::uint64_t off,
+                                  std::span<const std::span<const std::byte>> parts) override;
   Result<std::size_t> copy(int from, std::uint64_t from_off, int to, std::uint64_t to_off,
                            std::size_t n) override;
   Status truncate(int fd, std::uint64_t size) override;

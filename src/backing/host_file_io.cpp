@@ -50,8 +50,12 @@ Status retry(F f) {
 
 constexpr std::size_t kMostParts = 512;  // of one system call; the kernel takes 1024
 
-// All of the batch, or as much as there is before the end of the file. Changes the batch.
-Result<std::size_t> read_batch(int fd, std::uint64_t off, std::span<iovec> batch) {
+// preadv(2) or pwritev(2).
+using Transfer = ssize_t (*)(int fd, const iovec* parts, int count, off_t off);
+
+// All of the batch, or as much as there is before an end. Changes the batch.
+Result<std::size_t> transfer_batch(Transfer transfer, int fd, std::uint64_t off,
+                                   std::span<iovec> batch) {
   std::size_t asked = 0;
   for (const iovec& part : batch) {
     asked += part.iov_len;
@@ -66,9 +70,41 @@ Result<std::size_t> read_batch(int fd, std::uint64_t off, std::span<iovec> batch
         batch = batch.subspan(1);
       }
     }
-    return ::preadv(fd, batch.data(), static_cast<int>(batch.size()),
+    return transfer(fd, batch.data(), static_cast<int>(batch.size()),
                     static_cast<off_t>(off + done));
   });
+}
+
+iovec iovec_of(std::span<std::byte> part) {
+  return {part.data(), part.size()};
+}
+iovec iovec_of(std::span<const std::byte> part) {
+  return {const_cast<std::byte*>(part.data()), part.size()};  // NOLINT(*-const-cast): to be read
+}
+
+template <typename Byte>
+Result<std::size_t> transfer_parts(Transfer transfer, int fd, std::uint64_t off,
+                                   std::span<const std::span<Byte>> parts) {
+  std::size_t done = 0;
+  while (!parts.empty()) {
+    std::array<iovec, kMostParts> batch;  // NOLINT(*-member-init): filled as far as it is used
+    const std::size_t count = std::min(parts.size(), batch.size());
+    std::size_t asked = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      batch[i] = iovec_of(parts[i]);
+      asked += parts[i].size();
+    }
+    const auto got = transfer_batch(transfer, fd, off + done, std::span(batch).first(count));
+    if (!got) {
+      return done > 0 ? Result<std::size_t>(done) : got;
+    }
+    done += *got;
+    if (*got < asked) {
+      break;
+    }
+    parts = parts.subspan(count);
+  }
+  return done;
 }
 
 struct timespec timespec_of(Timestamp t) {
@@ -86,26 +122,7 @@ Result<std::size_t> HostDir::read(int fd, std::uint64_t off, void* dst, std::siz
 
 Result<std::size_t> HostDir::read_parts(int fd, std::uint64_t off,
                                         std::span<const std::span<std::byte>> parts) {
-  std::size_t done = 0;
-  while (!parts.empty()) {
-    std::array<iovec, kMostParts> batch;
-    const std::size_t count = std::min(parts.size(), batch.size());
-    std::size_t asked = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      batch[i] = {parts[i].data(), parts[i].size()};
-      asked += parts[i].size();
-    }
-    const Result<std::size_t> got = read_batch(fd, off + done, std::span(batch).first(count));
-    if (!got) {
-      return done > 0 ? Result<std::size_t>(done) : got;
-    }
-    done += *got;
-    if (*got < asked) {
-      break;
-    }
-    parts = parts.subspan(count);
-  }
-  return done;
+  return transfer_parts(::preadv, fd, off, parts);
 }
 
 Result<std::size_t> HostDir::write(int fd, std::uint64_t off, const void* src, std::size_t n) {
@@ -116,6 +133,11 @@ Result<std::size_t> HostDir::write(int fd, std::uint64_t off, const void* src, s
   return repeat(n, [=](std::size_t done) {
     return ::pwrite(fd, from + done, n - done, static_cast<off_t>(off + done));
   });
+}
+
+Result<std::size_t> HostDir::write_parts(int fd, std::uint64_t off,
+                                         std::span<const std::span<const std::byte>> parts) {
+  return read_only_ ? Result<std::size_t>(Error(EROFS)) : transfer_parts(::pwritev, fd, off, parts);
 }
 
 Result<std::size_t> HostDir::copy(int from, std::uint64_t from_off, int to, std::uint64_t to_off,

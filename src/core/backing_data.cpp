@@ -229,9 +229,29 @@ static Status mark_modified(Context& c, int fd) {
   return c.backing->set_times(fd, kHostKeep, kHostNow);
 }
 
+// All of it, or what the host has against it; then a part may be written.
+static Status write_whole(Context& c, int fd, std::uint64_t off, Parts parts) {
+  std::vector<std::span<const std::byte>> left(parts.begin(), parts.end());
+  for (std::size_t at = 0; at < left.size();) {
+    PMEMFS_TRY(std::size_t n, c.backing->write_parts(fd, off, std::span(left).subspan(at)));
+    off += n;
+    if (n == 0 && !left[at].empty()) {
+      return Error(ENOSPC);
+    }
+    while (at < left.size() && n >= left[at].size()) {
+      n -= left[at++].size();
+    }
+    if (n > 0) {
+      left[at] = left[at].subspan(n);
+    }
+  }
+  return {};
+}
+
 // Growth of a durable file: the new bytes are filled, synced and promised before anyone sees them
-// as part of the file's contract.
-static Status grow_durable(Context& c, Node& node, InodeRecord& inode, int fd, std::uint64_t size) {
+// as part of the file's contract. `parts` are written at `off` before the sync.
+static Status grow_durable(Context& c, Node& node, InodeRecord& inode, int fd, std::uint64_t size,
+                           std::uint64_t off = 0, Parts parts = {}) {
   const std::uint64_t promised = inode.durable_len.load();
   if (size <= promised) {
     return mark_modified(c, fd);
@@ -243,9 +263,10 @@ static Status grow_durable(Context& c, Node& node, InodeRecord& inode, int fd, s
   ahead::allocate(c, node, fd, promised, size);
   // Zeros must not meet what is appended past us, by handles of this daemon or of one that died.
   const bool alone = node.unseen == 0 && !c.store->mappings_suspected();
-  const auto make = [&](std::uint64_t host_size) {
-    return alone && host_size == promised ? write_and_touch(c, fd, promised, size)
-                                          : allocate_and_touch(c, fd, promised, size);
+  const auto make = [&](std::uint64_t host_size) -> Status {
+    PMEMFS_CHECK(alone && host_size == promised ? write_and_touch(c, fd, promised, size)
+                                                : allocate_and_touch(c, fd, promised, size));
+    return with_space(c, [&] { return write_whole(c, fd, off, parts); });
   };
   PMEMFS_CHECK(fill_by(c, inode, fd, promised, size, make));
   return promise(c, inode, size);
@@ -254,19 +275,16 @@ static Status grow_durable(Context& c, Node& node, InodeRecord& inode, int fd, s
 // A write that begins where the promise ends: it makes every byte of the growth written by itself,
 // so that there is nothing to fill, and one sync covers size, blocks and bytes.
 static Result<std::size_t> append_durable(Context& c, Node& node, InodeRecord& inode, int fd,
-                                          std::span<const std::byte> src) {
+                                          Parts parts) {
   const std::uint64_t promised = inode.durable_len.load();
-  const DurableReservation room(c, src.size());
+  const std::size_t total = size_of(parts);
+  const DurableReservation room(c, total);
   if (!room.granted()) {
     return Error(EDQUOT);
   }
   PMEMFS_TRY(const HostStat before, c.backing->stat_fd(fd));
-  ahead::allocate(c, node, fd, promised, promised + src.size());
-  const auto whole = [&]() -> Status {
-    PMEMFS_TRY(const std::size_t n, c.backing->write(fd, promised, src.data(), src.size()));
-    return n == src.size() ? Status() : Status(Error(ENOSPC));
-  };
-  Status done = with_space(c, whole);
+  ahead::allocate(c, node, fd, promised, promised + total);
+  Status done = with_space(c, [&] { return write_whole(c, fd, promised, parts); });
   if (done) {
     done = sync_with_name(c, inode, fd);
   }
@@ -274,22 +292,24 @@ static Result<std::size_t> append_durable(Context& c, Node& node, InodeRecord& i
     (void)c.backing->truncate(fd, std::max(before.size, promised));
     return done.error();
   }
-  PMEMFS_CHECK(promise(c, inode, promised + src.size()));
-  return src.size();
+  PMEMFS_CHECK(promise(c, inode, promised + total));
+  return total;
 }
 
 Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
-                          std::span<const std::byte> src) {
+                          Parts parts) {
   PMEMFS_TRY(File file, open(c, node, inode));
-  const std::uint64_t end = off + src.size();
+  const std::size_t total = size_of(parts);
+  const std::uint64_t end = off + total;
   const std::uint64_t promised = inode.durable_len.load();
   if (is_durable(inode) && end > promised) {
     if (off == promised) {
-      return append_durable(c, node, inode, file.fd(), src);
+      return append_durable(c, node, inode, file.fd(), parts);
     }
-    PMEMFS_CHECK(grow_durable(c, node, inode, file.fd(), end));
+    PMEMFS_CHECK(grow_durable(c, node, inode, file.fd(), end, off, parts));
+    return total;
   }
-  return with_space(c, [&] { return c.backing->write(file.fd(), off, src.data(), src.size()); });
+  return with_space(c, [&] { return c.backing->write_parts(file.fd(), off, parts); });
 }
 
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "core/context.hpp"
+#include "core/parts.hpp"
 
 namespace pmemfs::core::backing_data {
 
@@ -61,9 +62,10 @@ Status mark_synced(Context& c, InodeRecord& inode, int fd);
 
 Result<std::size_t> read(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,
                          std::span<const std::span<std::byte>> parts);
-// Lock: exclusive when durable and past the promise, else shared.
+// Past the promise of a durable file: whole, or the file does not grow. Else as write(2), short
+// counts included. Lock: exclusive when durable and past the promise, else shared.
 Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
-                          std::span<const std::byte> src);
+                          Parts parts);
 // Lock: exclusive, for both. Durable files only grow (the caller asked).
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
 Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint64_t off,

@@ -52,18 +52,18 @@ Status sync_backing(Context& c, Node& node) {
 
 // A write that cannot change what the inode promises: concurrent with others.
 Result<std::optional<std::size_t>> write_shared(Context& c, Node& node, std::uint64_t off,
-                                                std::span<const std::byte> src) {
+                                                Parts parts) {
   const std::shared_lock lock(node.lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
-  if (is_durable(inode) && off + src.size() > inode.durable_len.load()) {
+  if (is_durable(inode) && off + size_of(parts) > inode.durable_len.load()) {
     return std::optional<std::size_t>();
   }
-  PMEMFS_TRY(const std::size_t n, backing_data::write(c, node, inode, off, src));
+  PMEMFS_TRY(const std::size_t n, backing_data::write(c, node, inode, off, parts));
   return std::optional(n);
 }
 
-Result<std::size_t> write_exclusive(Context& c, Node& node, std::uint64_t off,
-                                    std::span<const std::byte> src, bool append, bool kill) {
+Result<std::size_t> write_exclusive(Context& c, Node& node, std::uint64_t off, Parts parts,
+                                    bool append, bool kill) {
   const std::unique_lock lock(node.lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
   if (kill) {
@@ -71,12 +71,12 @@ Result<std::size_t> write_exclusive(Context& c, Node& node, std::uint64_t off,
   }
   if (append) {
     PMEMFS_TRY(off, data_size(c, node, inode));
-    if (!fits(off, src.size())) {
+    if (!fits(off, size_of(parts))) {
       return Error(EFBIG);
     }
   }
-  return c.has_backing() ? backing_data::write(c, node, inode, off, src)
-                         : extent_data::write(c, node, inode, off, src);
+  return c.has_backing() ? backing_data::write(c, node, inode, off, parts)
+                         : extent_data::write(c, node, inode, off, parts);
 }
 
 }  // namespace
@@ -142,22 +142,22 @@ Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t of
                          : read_extents(c, node, inode, off, parts);
 }
 
-Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off,
-                               std::span<const std::byte> src, bool append, bool kill) {
+Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off, Parts parts,
+                               bool append, bool kill) {
   if (c.read_only()) {
     return Error(EROFS);
   }
-  if (!append && !fits(off, src.size())) {
+  if (!append && !fits(off, size_of(parts))) {
     return Error(EFBIG);
   }
   Node& node = *handle.node;
   if (c.has_backing() && !append && !kill) {
-    PMEMFS_TRY(const auto done, write_shared(c, node, off, src));
+    PMEMFS_TRY(const auto done, write_shared(c, node, off, parts));
     if (done) {
       return *done;
     }
   }
-  PMEMFS_TRY(const std::size_t n, write_exclusive(c, node, off, src, append, kill));
+  PMEMFS_TRY(const std::size_t n, write_exclusive(c, node, off, parts, append, kill));
   if ((handle.flags & O_DSYNC) != 0 && c.has_backing()) {
     PMEMFS_CHECK(sync_backing(c, node));
   }
@@ -245,7 +245,8 @@ static Result<std::size_t> copy_through_memory(Context& c, const Handle& from,
     if (!got || *got == 0) {
       break;
     }
-    auto put = data_write(c, to, to_off + done, chunk.first(*got), false, false);
+    const std::span<const std::byte> bytes = chunk.first(*got);
+    auto put = data_write(c, to, to_off + done, {&bytes, 1}, false, false);
     if (!put && done == 0) {
       return put;
     }

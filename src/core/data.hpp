@@ -7,6 +7,7 @@
 #include <span>
 
 #include "core/context.hpp"
+#include "core/parts.hpp"
 
 namespace pmemfs::core {
 
@@ -18,8 +19,8 @@ Status data_resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t siz
 
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
                               std::span<const std::span<std::byte>> parts);
-Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off,
-                               std::span<const std::byte> src, bool append, bool kill);
+Result<std::size_t> data_write(Context& c, const Handle& handle, std::uint64_t off, Parts parts,
+                               bool append, bool kill);
 Status data_sync(Context& c, const Handle& handle, bool data_only);
 Status data_allocate(Context& c, const Handle& handle, int mode, std::uint64_t off,
                      std::uint64_t len);

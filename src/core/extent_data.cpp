@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "base/media_faults.hpp"
 #include "core/extent_edit.hpp"
@@ -48,7 +49,7 @@ void zero_leftovers(Edit& edit, const InodeRecord& inode, std::uint64_t until) {
   zero_written(edit, {inode.size.load(), until});
 }
 
-void stream_data(Edit& edit, std::uint64_t off, std::span<const std::byte> src) {
+void stream_piece(Edit& edit, std::uint64_t off, std::span<const std::byte> src) {
   while (!src.empty()) {
     const Mapping m = edit.map().at(off / kBlock);
     const std::uint64_t in_block = off % kBlock;
@@ -57,6 +58,14 @@ void stream_data(Edit& edit, std::uint64_t off, std::span<const std::byte> src) 
     edit.change().region().stream(format::byte_off(m.physical, in_block), src.data(), n);
     src = src.subspan(n);
     off += n;
+  }
+}
+
+// A piece may be memory that is lost: then the commit fails.
+void stream_data(Edit& edit, std::uint64_t off, Parts parts) {
+  for (const std::span<const std::byte> part : parts) {
+    stream_piece(edit, off, part);
+    off += part.size();
   }
   edit.change().needs_fence();
 }
@@ -126,21 +135,41 @@ Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint
   return size;
 }
 
-static Result<std::size_t> write_once(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
-                                      std::span<const std::byte> src) {
-  const std::uint64_t end = off + src.size();
+// What a durable file needs to grow, but for its size.
+static Status fill_growth(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   const std::uint64_t old_size = inode.size.load();
-  if (is_durable(inode) && end > old_size) {
-    PMEMFS_CHECK(resize(c, node, inode, end));
+  {
+    Edit edit(c, node);  // before the filling, whose blocks are zeros already
+    zero_leftovers(edit, inode, size);
+    PMEMFS_CHECK(edit.commit(inode));
   }
+  return fill(c, node, inode, old_size, size);
+}
+
+// The size moves with the data, for a durable file, too.
+static Result<std::size_t> write_once(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
+                                      Parts parts) {
+  const std::size_t total = size_of(parts);
+  const std::uint64_t end = off + total;
+  const std::uint64_t old_size = inode.size.load();
+  std::optional<DurableReservation> growth;
   PMEMFS_CHECK(load(c, node, inode));
+  if (is_durable(inode) && end > old_size) {
+    if (!growth.emplace(c, end - old_size).granted()) {
+      return Error(EDQUOT);
+    }
+    PMEMFS_CHECK(fill_growth(c, node, inode, end));
+    PMEMFS_CHECK(load(c, node, inode));
+  }
   InodeRecord changed = inode;
   Edit edit(c, node);
   LostBlocks lost(c, edit);
   PMEMFS_CHECK(lost.replace(changed, {off, end}));
-  zero_leftovers(edit, changed, off);
+  if (!growth) {
+    zero_leftovers(edit, changed, off);
+  }
   PMEMFS_CHECK(make_written(edit, changed, {off, end}));
-  stream_data(edit, off, src);
+  stream_data(edit, off, parts);
   if (end > old_size) {
     set_size(changed, end);
   }
@@ -148,17 +177,17 @@ static Result<std::size_t> write_once(Context& c, Node& node, InodeRecord& inode
   PMEMFS_CHECK(edit.commit(changed));
   lost.settle();
   inode = changed;
-  return src.size();
+  return total;
 }
 
 // A write that meets an error knows then where it is, and may go around it.
 Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
-                          std::span<const std::byte> src) {
+                          Parts parts) {
   const Region& region = c.store->region();
   for (int tries = kTries;; --tries) {
     const base::MediaErrorsForgiven told_by_the_result;
     const std::uint64_t events = region.media_events();
-    const auto written = write_once(c, node, inode, off, src);
+    const auto written = write_once(c, node, inode, off, parts);
     if (written.code() != EIO || region.media_events() == events || tries == 1) {
       return written;
     }
@@ -199,15 +228,7 @@ static Status grow_durable(Context& c, Node& node, InodeRecord& inode, std::uint
   if (!room.granted()) {
     return Error(EDQUOT);
   }
-  const std::uint64_t old_size = inode.size.load();
-  {
-    Edit edit(c, node);  // before the filling, whose blocks are zeros already
-    zero_leftovers(edit, inode, size);
-    PMEMFS_CHECK(edit.commit(inode));
-  }
-  if (Status filled = fill(c, node, inode, old_size, size); !filled) {
-    return filled;
-  }
+  PMEMFS_CHECK(fill_growth(c, node, inode, size));
   Edit edit(c, node);
   set_size(inode, size);
   stamp(inode);

@@ -6,6 +6,7 @@
 
 #include "core/context.hpp"
 #include "core/extent_edit.hpp"
+#include "core/parts.hpp"
 
 namespace pmemfs::core::extent_data {
 
@@ -15,9 +16,11 @@ Result<std::size_t> read(Context& c, const Node& node, const InodeRecord& inode,
 Result<std::uint64_t> seek(const Node& node, const InodeRecord& inode, std::uint64_t off,
                            int whence);
 
-// Whole or not at all: ENOSPC and EDQUOT change nothing. Sets size and times. Lock: exclusive.
+// Whole or not at all: ENOSPC and EDQUOT change nothing, EIO (a piece, or memory of the region, is
+// lost) nothing but bytes that were to be written over, and where a durable file was to grow it
+// keeps the blocks. Sets size and times. Lock: exclusive.
 Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
-                          std::span<const std::byte> src);
+                          Parts parts);
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
 // Frees what is mapped beyond the end of the file, in as many changes as the journal needs; commits
 // the inode as it is. Lock: exclusive.

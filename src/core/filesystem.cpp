@@ -226,11 +226,16 @@ Result<std::size_t> Filesystem::read_parts(HandleId handle, std::uint64_t off,
 Result<std::size_t> Filesystem::write(HandleId handle, std::uint64_t off,
                                       std::span<const std::byte> src, bool append,
                                       bool kill_suid_sgid) {
+  return write_parts(handle, off, {&src, 1}, append, kill_suid_sgid);
+}
+Result<std::size_t> Filesystem::write_parts(HandleId handle, std::uint64_t off,
+                                            std::span<const std::span<const std::byte>> parts,
+                                            bool append, bool kill_suid_sgid) {
   const auto h = impl_->context.handles.find(handle);
   if (!h) {
     return Error(EBADF);
   }
-  return core::data_write(impl_->context, *h, off, src, append, kill_suid_sgid);
+  return core::data_write(impl_->context, *h, off, parts, append, kill_suid_sgid);
 }
 Status Filesystem::fsync(HandleId handle, bool data_only) {
   const auto h = impl_->context.handles.find(handle);

@@ -174,11 +174,19 @@ int check_type(std::uint32_t mode) {
 
 }  // namespace
 
-std::optional<GuestMessage> GuestMessage::of(std::span<std::byte> bytes) {
+std::optional<GuestMessage> GuestMessage::of(std::span<std::byte> bytes,
+                                             std::span<const iovec> rest) {
   if (bytes.size() < sizeof(fuse_in_header)) {
     return std::nullopt;
   }
-  return GuestMessage(bytes);
+  return GuestMessage(bytes, rest);
+}
+
+GuestMessage::GuestMessage(std::span<std::byte> bytes, std::span<const iovec> rest)
+    : bytes_(bytes), rest_(rest), opcode_(header().opcode) {
+  for (const iovec& piece : rest) {
+    rest_size_ += piece.iov_len;
+  }
 }
 
 bool GuestMessage::wants_answer() const {
@@ -186,8 +194,11 @@ bool GuestMessage::wants_answer() const {
 }
 
 int GuestMessage::check(const Terms& terms, std::size_t room) const {
-  if (header().len != bytes_.size() || header().total_extlen != 0) {
+  if (header().len != bytes_.size() + rest_size_ || header().total_extlen != 0) {
     return EINVAL;  // extensions were not offered
+  }
+  if (rest_size_ != 0 && opcode_ != FUSE_WRITE) {
+    return EINVAL;  // libfuse would look for it behind the bytes
   }
   if (!terms.begun && opcode_ != FUSE_INIT) {
     return EIO;
@@ -250,7 +261,7 @@ bool GuestMessage::sizes_fit(std::size_t rest, std::size_t room) const {
     }
     case FUSE_WRITE: {
       const std::size_t size = argument<fuse_write_in>().size;
-      return size <= kMaxTransfer && size <= rest;
+      return size <= kMaxTransfer && size <= rest + rest_size_;
     }
     case FUSE_SETXATTR:
       return argument<std::uint32_t>(offsetof(fuse_setxattr_in, size)) <= rest;
@@ -357,6 +368,23 @@ std::string_view GuestMessage::name(bool setxattr_ext) const {
 
 std::string_view GuestMessage::second_name() const {
   return name_at(rule_of(opcode_).fixed + name().size() + 1);
+}
+
+std::vector<std::span<const std::byte>> GuestMessage::data() const {
+  std::size_t left = argument<fuse_write_in>().size;
+  std::vector<std::span<const std::byte>> pieces;
+  const auto add = [&](std::span<const std::byte> piece) {
+    const auto taken = piece.first(std::min(left, piece.size()));
+    left -= taken.size();
+    if (!taken.empty()) {
+      pieces.push_back(taken);
+    }
+  };
+  add(payload().subspan(sizeof(fuse_write_in)));
+  for (const iovec& piece : rest_) {
+    add({static_cast<const std::byte*>(piece.iov_base), piece.iov_len});
+  }
+  return pieces;
 }
 
 bool GuestMessage::makes_inode() const {

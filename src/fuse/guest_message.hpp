@@ -2,6 +2,7 @@
 #pragma once
 
 #include <linux/fuse.h>
+#include <sys/uio.h>
 
 #include <array>
 #include <cstddef>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "fuse/guest_ledger.hpp"
 
@@ -27,7 +29,9 @@ class GuestMessage {
   };
 
   // Nothing when there is no header: nobody can be answered. `bytes` begin at a multiple of 8.
-  static std::optional<GuestMessage> of(std::span<std::byte> bytes);
+  // `rest`: what follows them, which may change while it is looked at.
+  static std::optional<GuestMessage> of(std::span<std::byte> bytes,
+                                        std::span<const iovec> rest = {});
 
   [[nodiscard]] std::span<std::byte> bytes() const { return bytes_; }
   [[nodiscard]] std::uint32_t opcode() const { return opcode_; }
@@ -67,6 +71,8 @@ class GuestMessage {
   // The entry, or xattr, that is named; of RENAME also the second one.
   [[nodiscard]] std::string_view name(bool setxattr_ext = false) const;
   [[nodiscard]] std::string_view second_name() const;
+  // WRITE: what is to be written, in pieces.
+  [[nodiscard]] std::vector<std::span<const std::byte>> data() const;
   [[nodiscard]] bool makes_inode() const;
   // GETXATTR of an access list.
   [[nodiscard]] bool about_acl() const;
@@ -74,7 +80,7 @@ class GuestMessage {
   [[nodiscard]] std::span<std::byte> acl_to_set(bool setxattr_ext) const;
 
  private:
-  explicit GuestMessage(std::span<std::byte> bytes) : bytes_(bytes), opcode_(header().opcode) {}
+  GuestMessage(std::span<std::byte> bytes, std::span<const iovec> rest);
 
   template <typename T>
   [[nodiscard]] T load(std::size_t at) const {
@@ -91,6 +97,8 @@ class GuestMessage {
   [[nodiscard]] int check_values() const;
 
   std::span<std::byte> bytes_;
+  std::span<const iovec> rest_;
+  std::size_t rest_size_ = 0;  // bytes
   std::uint32_t opcode_;
 };
 

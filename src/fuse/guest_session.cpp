@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
@@ -18,6 +19,7 @@
 #include "fuse/guest_answer.hpp"
 #include "fuse/guest_channel.hpp"
 #include "fuse/guest_checks.hpp"
+#include "fuse/guest_data.hpp"
 #include "fuse/guest_ledger.hpp"
 #include "fuse/guest_mapping.hpp"
 #include "fuse/guest_message.hpp"
@@ -134,8 +136,6 @@ struct GuestSession::Impl {
   std::optional<int> dispatch(Worker& worker, GuestMessage& message, GuestReply& reply);
   int hold(GuestMessage& message, Nodes& nodes);
   void forget(const GuestMessage& message);
-  std::optional<int> read_into(const GuestMessage& message, const GuestReply::Places& places,
-                               GuestReply& reply);
   int map(const GuestMessage& message, GuestNode node) const;
   void through_libfuse(Worker& worker, GuestMessage& message, GuestReply& reply);
   int translate_caller(GuestMessage& message) const;
@@ -283,28 +283,14 @@ std::optional<int> GuestSession::Impl::dispatch(Worker& worker, GuestMessage& me
   if (message.opcode() == FUSE_READ) {
     const auto places = reply.places(message.argument<fuse_read_in>().size);
     if (!places.empty()) {
-      return read_into(message, places, reply);
+      return read_into(edge.fs, message, places, reply);
     }
   }
+  if (message.opcode() == FUSE_WRITE) {
+    return write_from(edge.fs, message,
+                      [&](std::span<iovec> parts) { take(message, parts, reply); });
+  }
   through_libfuse(worker, message, reply);
-  return std::nullopt;
-}
-
-// As the operation READ, but without a copy on the way: libfuse has no word for where data go.
-std::optional<int> GuestSession::Impl::read_into(const GuestMessage& message,
-                                                 const GuestReply::Places& places,
-                                                 GuestReply& reply) {
-  const auto in = message.argument<fuse_read_in>();
-  const std::uint64_t errors = base::media_errors_met();
-  const auto count = guarded(
-      [&] { return edge.fs.read_parts(FileHandle::decode(in.fh).handle, in.offset, places); });
-  if (base::media_errors_met() != errors) {
-    return EIO;
-  }
-  if (!count) {
-    return count.code();
-  }
-  (void)reply.send_placed(places, *count);
   return std::nullopt;
 }
 
@@ -453,10 +439,10 @@ Result<std::unique_ptr<GuestSession>> GuestSession::create(Filesystem& fs, Guest
   return std::unique_ptr<GuestSession>(new GuestSession(std::move(impl)));
 }
 
-void GuestSession::serve(std::span<std::byte> bytes, std::span<const iovec> room,
-                         const AnswerSink& sink) noexcept {
+void GuestSession::serve(std::span<std::byte> bytes, std::span<const iovec> rest,
+                         std::span<const iovec> room, const AnswerSink& sink) noexcept {
   guarded_void([&] {
-    auto message = GuestMessage::of(bytes);
+    auto message = GuestMessage::of(bytes, rest);
     if (!message) {
       base::log::warn_once("guest-short-request",
                            "a guest sent a request without a header; it is dropped");
@@ -472,6 +458,11 @@ void GuestSession::serve(std::span<std::byte> bytes, std::span<const iovec> room
       (void)reply.error(worker.code());
     }
   });
+}
+
+std::size_t GuestSession::copied(std::span<const std::byte> header) {
+  return Request(header).opcode() == FUSE_WRITE ? sizeof(fuse_in_header) + sizeof(fuse_write_in)
+                                                : std::numeric_limits<std::size_t>::max();
 }
 
 bool GuestSession::may_take_long(std::span<const std::byte> message) {

@@ -83,11 +83,16 @@ class GuestSession final {
 
   // Serves one FUSE message, which begins at a multiple of 8, is altered, and is nobody else's
   // meanwhile. Answers before it returns, unless the message wants no answer or has no header.
+  // `rest`: what follows, in pieces, of WRITE behind its arguments alone; others may store there,
+  // and in watched memory (base/media_faults.hpp) it may be lost.
   // `room`: what the guest gave for the answer, in pieces; no answer is longer. Where it can be
   // written to it may be, but for the first 16 bytes, before `sink` is called, with parts that are
   // there already; a piece without an address is left alone. Does not throw.
-  void serve(std::span<std::byte> bytes, std::span<const iovec> room,
+  void serve(std::span<std::byte> bytes, std::span<const iovec> rest, std::span<const iovec> room,
              const AnswerSink& sink) noexcept;
+
+  // How much of a message that begins so must come in `bytes`: at least that, and the header.
+  [[nodiscard]] static std::size_t copied(std::span<const std::byte> header);
 
   // A hint for who hands out threads.
   [[nodiscard]] static bool may_take_long(std::span<const std::byte> message);

@@ -129,10 +129,11 @@ class GuestServer {
     device.threads = options_.threads;
     device.memory_slots = options_.memory_slots;
     virtiofs::DeviceHandler handler;
-    handler.serve = [this](std::span<std::byte> message, std::span<const iovec> room,
-                           const virtiofs::AnswerSink& sink) {
-      session_->serve(message, room, sink);
+    handler.serve = [this](std::span<std::byte> message, std::span<const iovec> rest,
+                           std::span<const iovec> room, const virtiofs::AnswerSink& sink) {
+      session_->serve(message, rest, room, sink);
     };
+    handler.copied = fuse::GuestSession::copied;
     handler.may_take_long = fuse::GuestSession::may_take_long;
     handler.connected = [this] {
       base::log::info("'{}': a machine is there", options_.tag);

@@ -14,11 +14,24 @@ void Chain::clear() {
   memory.reset();
 }
 
-void Chain::gather(std::span<std::byte> into) const {
+void Chain::gather(std::span<std::byte> into, std::size_t from) const {
   for (auto piece = readable.begin(); !into.empty(); ++piece) {
-    const std::size_t n = std::min(piece->size(), into.size());
-    std::memcpy(into.data(), piece->data(), n);
+    const std::size_t skipped = std::min(piece->size(), from);
+    const std::size_t n = std::min(piece->size() - skipped, into.size());
+    std::memcpy(into.data(), piece->data() + skipped, n);
     into = into.subspan(n);
+    from -= skipped;
+  }
+}
+
+void Chain::leave(std::size_t from, std::vector<iovec>& where) const {
+  where.clear();
+  for (const std::span<std::byte> piece : readable) {
+    const std::size_t skipped = std::min(piece.size(), from);
+    from -= skipped;
+    if (skipped < piece.size()) {
+      where.push_back({piece.data() + skipped, piece.size() - skipped});
+    }
   }
 }
 

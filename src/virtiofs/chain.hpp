@@ -30,8 +30,10 @@ struct Chain {
   std::shared_ptr<const GuestMemory> memory;  // keeps them mapped
 
   void clear();
-  // Copies the first readable bytes, as many as `into` has; `readable` has as many.
-  void gather(std::span<std::byte> into) const;
+  // Copies the readable bytes from `from` on, as many as `into` has; `readable` has as many.
+  void gather(std::span<std::byte> into, std::size_t from = 0) const;
+  // Where the readable bytes from `from` on lie, all of them; `readable` has them.
+  void leave(std::size_t from, std::vector<iovec>& where) const;
   // Copies the pieces into the writable bytes, one after the other; `written` is their sum. False:
   // they do not fit, and nothing is copied.
   [[nodiscard]] bool scatter(std::span<const iovec> pieces, std::size_t& written) const;

@@ -15,12 +15,16 @@ using AnswerSink = std::function<bool(std::span<const iovec>)>;
 
 // Called from threads of the device.
 struct DeviceHandler {
-  // One message, in memory of our own, which may be changed, and the room for its answer: pieces of
-  // the guest's memory. What is put there, and given to `sink` as it lies, is not copied.
-  // From several threads at once; none of them may throw.
-  std::function<void(std::span<std::byte> message, std::span<const iovec> room,
-                     const AnswerSink& sink)>
+  // One message: what `copied` wants of it in memory of our own, which may be changed, and `rest`,
+  // pieces of the guest's memory, which it may change at any time and which may be lost when they
+  // are read. And the room for its answer: pieces of the guest's memory, too. What is put there,
+  // and given to `sink` as it lies, is not copied. From several threads at once; none of them may
+  // throw.
+  std::function<void(std::span<std::byte> message, std::span<const iovec> rest,
+                     std::span<const iovec> room, const AnswerSink& sink)>
       serve;
+  // How many bytes of a message that begins so are copied, the header of 40 at least. Empty: all.
+  std::function<std::size_t(std::span<const std::byte> header)> copied;
   // The message may wait for a lock, the host or the VMM: another thread looks after the queue
   // meanwhile, without waiting to see. May be empty.
   std::function<bool(std::span<const std::byte> message)> may_take_long;

@@ -267,6 +267,21 @@ void Queue::call_helper() {
   }
 }
 
+// What anybody looks at is read once, into memory of our own; the rest stays where it is.
+std::span<std::byte> Queue::copy_message(Worker& worker) const {
+  const Chain& chain = worker.chain;
+  std::size_t size = chain.readable_bytes;
+  const std::span<std::byte> header = worker.buffer.first(kMessageHeader);
+  chain.gather(header);
+  if (owner_.handler.copied) {
+    size = std::clamp(owner_.handler.copied(header), kMessageHeader, size);
+  }
+  const std::span<std::byte> message = worker.buffer.first(size);
+  chain.gather(message.subspan(kMessageHeader), kMessageHeader);
+  chain.leave(size, worker.rest);
+  return message;
+}
+
 void Queue::serve(Worker& worker) {
   Chain& chain = worker.chain;
   if (chain.unreachable) {
@@ -278,8 +293,7 @@ void Queue::serve(Worker& worker) {
     answer(worker, 0);
     return;
   }
-  const std::span<std::byte> message = worker.buffer.first(chain.readable_bytes);
-  chain.gather(message);
+  const std::span<std::byte> message = copy_message(worker);
   if (chain.memory->faulted()) {
     owner_.memory_lost();
     answer(worker, 0);
@@ -304,7 +318,7 @@ void Queue::serve(Worker& worker) {
   for (const std::span<std::byte> piece : chain.writable) {
     worker.room.push_back({piece.data(), piece.size()});
   }
-  owner_.handler.serve(message, worker.room, sink);
+  owner_.handler.serve(message, worker.rest, worker.room, sink);
   owner_.counters.requests.fetch_add(1, std::memory_order_relaxed);
   if (chain.memory->faulted()) {
     owner_.memory_lost();

@@ -96,6 +96,7 @@ class Queue {
   struct Worker {
     Chain chain;
     MessageBuffer buffer;
+    std::vector<iovec> rest;  // of the message
     std::vector<iovec> room;
     bool serving = false;  // counted in serving_
     // What the thread writes at the end; it may wait there for as long as the VMM likes.
@@ -113,6 +114,7 @@ class Queue {
   void done(Worker& worker);
   void tell_error(std::unique_lock<std::mutex>& lock, Worker& worker);
   void serve(Worker& worker);
+  std::span<std::byte> copy_message(Worker& worker) const;
   void refuse(Worker& worker);
   void answer(Worker& worker, std::uint32_t written);
   // Under the mutex:

@@ -246,13 +246,19 @@ class TwoGuests {
     int answers = 0;
     std::string answer;
     const test::GuestRoom memory(room, header.opcode == FUSE_READ);
-    guests_[which]->serve(message, memory.pieces(), [&](std::span<const iovec> parts) {
-      ++answers;
-      for (const iovec& part : parts) {
-        answer.append(static_cast<const char*>(part.iov_base), part.iov_len);
-      }
-      return takes;
-    });
+    const std::span<std::byte> bytes(message);
+    const std::size_t copied =
+        std::min(bytes.size(), whole ? fuse::GuestSession::copied(bytes) : bytes.size());
+    test::GuestRoom rest(bytes.size() - copied, true);
+    rest.fill(bytes.subspan(copied));
+    guests_[which]->serve(bytes.first(copied), rest.pieces(), memory.pieces(),
+                          [&](std::span<const iovec> parts) {
+                            ++answers;
+                            for (const iovec& part : parts) {
+                              answer.append(static_cast<const char*>(part.iov_base), part.iov_len);
+                            }
+                            return takes;
+                          });
     const bool silent = !whole || header.opcode == FUSE_FORGET ||
                         header.opcode == FUSE_BATCH_FORGET || room < sizeof(fuse_out_header);
     demand_equal(silent ? 0 : 1, static_cast<std::uint64_t>(answers), "answers");

@@ -212,10 +212,13 @@ std::size_t open_descriptors() {
 // The device's side, without a listener.
 void serve(int socket, std::uint64_t window) {
   const DeviceHandler handler{
-      [](std::span<std::byte> message, std::span<const iovec>, const AnswerSink& sink) {
-        const std::array<iovec, 1> pieces{{{message.data(), message.size()}}};
+      [](std::span<std::byte> message, std::span<const iovec> rest, std::span<const iovec>,
+         const AnswerSink& sink) {
+        std::vector<iovec> pieces{{message.data(), message.size()}};
+        pieces.insert(pieces.end(), rest.begin(), rest.end());
         sink(pieces);
       },
+      [](std::span<const std::byte> header) { return std::to_integer<std::size_t>(header[0]); },
       {},
       {},
       {}};

@@ -1,6 +1,7 @@
 #include "support/guest.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 #include <utility>
 
@@ -31,10 +32,30 @@ GuestRoom::GuestRoom(std::size_t size, bool known) {
   }
 }
 
+void GuestRoom::fill(std::span<const std::byte> bytes) {
+  for (const iovec& piece : pieces_) {
+    const std::size_t n = std::min(bytes.size(), piece.iov_len);
+    std::memcpy(piece.iov_base, bytes.data(), n);
+    bytes = bytes.subspan(n);
+  }
+}
+
 GuestReply Guest::ask(GuestRequest request) {
+  const std::span<std::byte> bytes = request.bytes();
+  const std::size_t copied = std::min(bytes.size(), fuse::GuestSession::copied(bytes));
+  GuestRoom rest(bytes.size() - copied, true);
+  rest.fill(bytes.subspan(copied));
+  return serve(bytes.first(copied), rest.pieces(), request.header.opcode == FUSE_READ);
+}
+
+GuestReply Guest::ask(GuestRequest request, std::span<const iovec> rest) {
+  return serve(request.bytes(), rest, false);
+}
+
+GuestReply Guest::serve(std::span<std::byte> bytes, std::span<const iovec> rest, bool reads) {
   GuestReply reply;
-  const GuestRoom memory(room, request.header.opcode == FUSE_READ);
-  session_->serve(request.bytes(), memory.pieces(), [&](std::span<const iovec> parts) {
+  const GuestRoom memory(room, reads);
+  session_->serve(bytes, rest, memory.pieces(), [&](std::span<const iovec> parts) {
     if (reply.came) {
       throw std::runtime_error("answered twice");
     }

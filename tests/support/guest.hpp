@@ -13,10 +13,14 @@
 
 namespace pmemfs::test {
 
-// Room for an answer: in pieces that lie apart, as a guest's pages do, or without saying where.
+// Room for an answer, or data to be written: in pieces that lie apart, as a guest's pages do, or
+// without saying where.
 class GuestRoom {
  public:
   GuestRoom(std::size_t size, bool known);
+
+  // Where it is known.
+  void fill(std::span<const std::byte> bytes);
 
   [[nodiscard]] std::span<const iovec> pieces() const { return pieces_; }
 
@@ -32,6 +36,8 @@ class Guest : public GuestKernel {
   explicit Guest(Filesystem& fs, fuse::GuestOptions options = {});
 
   GuestReply ask(GuestRequest request) override;
+  // With more behind it that is not copied; the length in the header counts it.
+  GuestReply ask(GuestRequest request, std::span<const iovec> rest);
 
   fuse::GuestSession& session() { return *session_; }
 
@@ -39,6 +45,8 @@ class Guest : public GuestKernel {
   bool takes = true;  // answers are taken
 
  private:
+  GuestReply serve(std::span<std::byte> bytes, std::span<const iovec> rest, bool reads);
+
   std::unique_ptr<fuse::GuestSession> session_;
 };
 

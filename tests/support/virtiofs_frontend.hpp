@@ -66,9 +66,17 @@ class DriverRing {
 
   // Bytes of the memory that it takes.
   [[nodiscard]] std::uint64_t size() const;
-  // Adds a request in two pieces and room for the answer in two pieces; kicks if the device wants
-  // to.
-  std::uint16_t submit(std::span<const std::byte> request, std::size_t room);
+  // More of a request, anywhere in the guest.
+  struct Elsewhere {
+    std::uint64_t guest = 0;  // address
+    std::uint32_t len = 0;    // bytes
+  };
+  // Adds a request in two pieces and room for the answer in two pieces, or with `data` behind the
+  // request and room in one piece; kicks if the device wants to.
+  std::uint16_t submit(std::span<const std::byte> request, std::size_t room, Elsewhere data);
+  std::uint16_t submit(std::span<const std::byte> request, std::size_t room) {
+    return submit(request, room, {});
+  }
   // The next answer; within 20 seconds, or it throws. Waits for the call as a driver does.
   Done wait();
   // An answer if there is one; looks without waiting.

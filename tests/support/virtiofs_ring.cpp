@@ -91,7 +91,8 @@ wire::VringAddr DriverRing::addresses(std::uint32_t index) const {
   return {index, 0, at(descriptors()), at(used()), at(available()), 0};
 }
 
-std::uint16_t DriverRing::submit(std::span<const std::byte> request, std::size_t room) {
+std::uint16_t DriverRing::submit(std::span<const std::byte> request, std::size_t room,
+                                 Elsewhere data) {
   if (free_.empty() || request.size() + room > options_.room || request.size() < 2) {
     throw std::runtime_error("no place for a request");
   }
@@ -103,23 +104,28 @@ std::uint16_t DriverRing::submit(std::span<const std::byte> request, std::size_t
   std::memcpy(memory_.data() + bytes, request.data(), request.size());
   const std::uint64_t half = request.size() / 2;
   const std::uint64_t answer = bytes + request.size();
-  const std::uint64_t answer_half = room / 2;
-  const std::array<std::pair<std::uint64_t, std::uint64_t>, kPerRequest> pieces{{
-      {bytes, half},
-      {bytes + half, request.size() - half},
-      {answer, answer_half},
-      {answer + answer_half, room - answer_half},
+  const std::uint64_t answer_half = data.len == 0 ? room / 2 : 0;
+  struct Piece {
+    std::uint64_t at;
+    std::uint64_t len;
+    bool write;
+  };
+  const std::array<Piece, kPerRequest + 1> pieces{{
+      {memory_.guest(bytes), half, false},
+      {memory_.guest(bytes + half), request.size() - half, false},
+      {data.guest, data.len, false},
+      {memory_.guest(answer), answer_half, true},
+      {memory_.guest(answer + answer_half), room - answer_half, true},
   }};
   const auto head = static_cast<std::uint16_t>(place * kPerRequest);
   const std::uint16_t first = options_.indirect ? 0 : head;
   auto* const list = options_.indirect ? reinterpret_cast<wire::Descriptor*>(memory_.data() + table)
                                        : descriptors() + head;
   std::uint16_t used = 0;
-  for (std::size_t i = 0; i < pieces.size(); ++i) {
-    const auto& [at, len] = pieces[i];
+  for (const auto& [at, len, write] : pieces) {
     if (len > 0) {
-      list[used] = {memory_.guest(at), static_cast<std::uint32_t>(len),
-                    static_cast<std::uint16_t>(wire::kNext | (i >= 2 ? wire::kDeviceWrites : 0)),
+      list[used] = {at, static_cast<std::uint32_t>(len),
+                    static_cast<std::uint16_t>(wire::kNext | (write ? wire::kDeviceWrites : 0)),
                     static_cast<std::uint16_t>(first + used + 1)};
       ++used;
     }

@@ -1,4 +1,5 @@
 // HostDir on real directories: names, content, and what it refuses to touch.
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -167,6 +168,43 @@ TEST_CASE("host dir: a file is read into many places, and no further than it goe
   CHECK(f.host->read_parts(fd.get(), content.size(), parts).value() == 0);
   CHECK(f.host->read_parts(fd.get(), 0, {}).value() == 0);
   CHECK(f.host->read_parts(-1, 0, parts).code() == EBADF);
+}
+
+TEST_CASE("host dir: a file is written from many places, as far as they can be read") {
+  HostFixture f;
+  const UniqueFd fd(f.create(kName));
+  std::string content(100'000, '\0');
+  for (std::size_t i = 0; i < content.size(); ++i) {
+    content[i] = static_cast<char>('a' + i / 7 % 26);
+  }
+  std::vector<std::span<const std::byte>> parts;
+  for (std::size_t at = 0; at < content.size();) {
+    const std::size_t size = std::min(content.size() - at, parts.size() % 173);
+    parts.push_back(std::as_bytes(std::span(content)).subspan(at, size));
+    at += size;
+  }
+  REQUIRE(parts.size() > 1024);
+  const auto written = [&] {
+    std::string back(300'000, '-');
+    back.resize(f.host->read(fd.get(), 0, back.data(), back.size()).value());
+    return back;
+  };
+  CHECK(f.host->write_parts(fd.get(), 10, parts).value() == content.size());
+  CHECK(written() == std::string(10, '\0') + content);
+  CHECK(f.host->write_parts(fd.get(), 0, {}).value() == 0);
+  CHECK(f.host->write_parts(-1, 0, parts).code() == EBADF);
+  // Behind all of these, and alone.
+  void* const nothing = ::mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  REQUIRE(nothing != MAP_FAILED);
+  const std::span<const std::byte> lost(static_cast<const std::byte*>(nothing), 4096);
+  parts.push_back(lost);
+  parts.push_back(std::as_bytes(std::span(content)));
+  CHECK(f.host->write_parts(fd.get(), 20, parts).value() == content.size());
+  CHECK(written() == std::string(10, '\0') + content.substr(0, 10) + content);
+  CHECK(f.host->write_parts(fd.get(), 20, {&lost, 1}).code() == EFAULT);
+  ::munmap(nothing, 4096);
+  f.reopen(true);
+  CHECK(f.host->write_parts(fd.get(), 0, parts).code() == EROFS);
 }
 
 TEST_CASE("host dir: whatever else has the name of a backing file is EUCLEAN and stays as it is") {

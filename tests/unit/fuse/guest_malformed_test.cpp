@@ -365,9 +365,9 @@ TEST_CASE("what is not even a header is dropped") {
   std::array<std::uint64_t, 4> words{};
   bool came = false;
   const iovec somewhere{nullptr, 100};
-  rig.guest.session().serve(std::as_writable_bytes(std::span(words)), {&somewhere, 1},
+  rig.guest.session().serve(std::as_writable_bytes(std::span(words)), {}, {&somewhere, 1},
                             [&](std::span<const iovec>) { return came = true; });
-  rig.guest.session().serve({}, {&somewhere, 1},
+  rig.guest.session().serve({}, {}, {&somewhere, 1},
                             [&](std::span<const iovec>) { return came = true; });
   CHECK_FALSE(came);
 }

@@ -102,6 +102,29 @@ TEST_CASE("an answer that lies where it goes is not copied") {
   }
 }
 
+TEST_CASE("what is not to be copied is read where the guest has it, and nothing else is") {
+  const bool indirect = GENERATE(false, true);
+  Rig rig;
+  rig.connect(indirect ? 0 : wire::kRingIndirect);
+  DriverRing& ring = rig.start(1, {.num = 16, .indirect = indirect});
+  constexpr std::size_t kDescriptors = 4096;  // of a place, before its bytes
+  std::byte* const there = rig.memory().data() + ring.place_offset(0) + kDescriptors;
+  for (const std::size_t size :
+       {kHeader, kCopied, kCopied + 1, std::size_t{99}, std::size_t{1500}}) {
+    const Bytes request = message(Op::kInPlace, 5, size);
+    rig.before_echo = [] {
+    };
+    CHECK(echo(ring, request) == request);
+    CHECK(std::equal(request.begin(), request.end(), there));
+    rig.before_echo = [&] {
+      std::fill_n(there, size, std::byte{'!'});  // the guest changes all of it
+    };
+    Bytes expected(size, std::byte{'!'});
+    std::copy_n(request.begin(), std::min(size, kCopied), expected.begin());
+    CHECK(echo(ring, request) == expected);
+  }
+}
+
 TEST_CASE("rings go around, 65536 indices and more") {
   Rig rig;
   rig.connect();

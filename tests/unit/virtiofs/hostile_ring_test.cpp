@@ -442,6 +442,27 @@ TEST_CASE("memory that shrinks under the device ends the connection and nothing 
   CHECK(echo(rig.start(1), message(Op::kEcho, 1)) == message(Op::kEcho, 1));
 }
 
+TEST_CASE("memory that is lost while it is read in place ends the connection and nothing else") {
+  Rig rig;
+  VirtiofsFrontend& vmm = rig.connect();
+  SharedMemory lost(4U << 20U, 0x8000'0000, 0x6000'0000'0000);
+  vmm.add_memory(lost);
+  DriverRing& ring = rig.start(1, {.room = 8192});
+  std::atomic<int> cut{-1};
+  rig.before_echo = [&] {
+    cut = ::ftruncate(lost.fd(), 0);
+  };
+  const Bytes head = message(Op::kInPlace, 1, kCopied);
+  ring.submit(head, kCopied + 5000, {lost.guest(4096), 5000});
+  REQUIRE(vmm.hung_up());
+  CHECK(cut == 0);
+  rig.disconnect();
+  CHECK(rig.device().status().requests == 1);
+  std::memset(rig.memory().data(), 0, 16U << 20U);
+  rig.connect();
+  CHECK(echo(rig.start(1), message(Op::kEcho, 1)) == message(Op::kEcho, 1));
+}
+
 TEST_CASE("a VMM that fills its call event does not keep the device") {
   const bool replaced = GENERATE(false, true);
   Rig rig;

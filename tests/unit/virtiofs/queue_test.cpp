@@ -12,7 +12,7 @@ class QueueRig {
         queue_({"queue", threads, {}}, {handler_, counters_, [this] { ++asked; },
                                         [] {
                                         }}) {
-    handler_.serve = [this](std::span<std::byte> m, std::span<const iovec>,
+    handler_.serve = [this](std::span<std::byte> m, std::span<const iovec>, std::span<const iovec>,
                             const AnswerSink& sink) {
       serve(m, sink);
     };

@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -29,16 +30,18 @@ using wire::Request;
 
 // What the handler does with a message.
 enum class Op : std::uint32_t {
-  kEcho,    // answers with the message
-  kForget,  // no answer
-  kHold,    // echoes once release() was called
-  kLong,    // as kHold, and says so before
-  kTwice,   // tries to answer twice
-  kPlaced,  // puts the echo behind its first 16 bytes where it goes, and gives it as it lies
-  kHuge,    // tries to answer more than there is room for, then echoes
+  kEcho,     // answers with the message
+  kForget,   // no answer
+  kHold,     // echoes once release() was called
+  kLong,     // as kHold, and says so before
+  kTwice,    // tries to answer twice
+  kPlaced,   // puts the echo behind its first 16 bytes where it goes, and gives it as it lies
+  kHuge,     // tries to answer more than there is room for, then echoes
+  kInPlace,  // echoes, from where the guest has it what is behind the first kCopied bytes
 };
 
 constexpr std::size_t kHeader = 40;
+constexpr std::size_t kCopied = 50;  // of kInPlace
 
 // A message of `size` bytes whose content follows from `number`.
 inline Bytes message(Op op, std::uint32_t number, std::size_t size = kHeader) {
@@ -98,6 +101,7 @@ class Rig {
     release();
     frontend_.reset();
     device_->stop();
+    CHECK(wrong_pieces == 0);
     base::log::init_stderr("virtiofs_test");
   }
 
@@ -157,17 +161,25 @@ class Rig {
   std::atomic<int> serving{0};
   std::atomic<int> serving_when_gone{0};
   std::atomic<int> refused_answers{0};
+  std::atomic<int> wrong_pieces{0};  // of messages
+  // Of kInPlace; set while no request is under way.
+  std::function<void()> before_echo = [] {
+  };
 
  private:
   static constexpr std::uint64_t kQueueMemory = 4U << 20U;
 
   DeviceHandler handler() {
     DeviceHandler handler;
-    handler.serve = [this](std::span<std::byte> m, std::span<const iovec> room,
-                           const AnswerSink& sink) {
+    handler.serve = [this](std::span<std::byte> m, std::span<const iovec> rest,
+                           std::span<const iovec> room, const AnswerSink& sink) {
       ++serving;
-      serve(m, room, sink);
+      serve(m, rest, room, sink);
       --serving;
+    };
+    handler.copied = [this](std::span<const std::byte> header) {
+      wrong_pieces += header.size() == kHeader ? 0 : 1;
+      return op_of(header) == Op::kInPlace ? kCopied : std::numeric_limits<std::size_t>::max();
     };
     handler.may_take_long = [](std::span<const std::byte> m) {
       return op_of(m) == Op::kLong;
@@ -201,8 +213,17 @@ class Rig {
     }
     return parts;
   }
-  void serve(std::span<std::byte> m, std::span<const iovec> room, const AnswerSink& sink) {
+  void serve(std::span<std::byte> m, std::span<const iovec> rest, std::span<const iovec> room,
+             const AnswerSink& sink) {
     const Op op = op_of(m);
+    if (op == Op::kInPlace) {
+      before_echo();
+      std::vector<iovec> parts{{m.data(), m.size()}};
+      parts.insert(parts.end(), rest.begin(), rest.end());
+      refused_answers += sink(parts) ? 0 : 1;
+      return;
+    }
+    wrong_pieces += rest.empty() ? 0 : 1;
     {
       std::unique_lock lock(mutex_);
       threads_.insert(std::this_thread::get_id());
