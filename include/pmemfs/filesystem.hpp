@@ -370,13 +370,17 @@ class Filesystem final {
   // Mappings in virtual machines, of `window` bytes at once (multiples of 2 MiB). What is mapped
   // stays where it is, and the file's own, until unmapped_window() was called for it and no mapping
   // or copy of the descriptor lives any more; a crash of this process changes nothing in that.
-  // Holes up to the end of the file are filled; where data lie in extents, the whole range is.
+  // Holes up to the end of the file are filled, and none comes to be there while it is mapped;
+  // where data lie in extents, the whole range is.
   // ENXIO: the file ends before; EAGAIN: it is being cut; EINVAL: no regular file; EROFS; ENOSPC;
   // EOPNOTSUPP: not so aligned as the region's mappings must be, and pinned as it is.
   Result<WindowMapping> map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
                                    bool writable);
   // The VMM says that it has unmapped what such a call gave, or is gone.
   void unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window, bool writable);
+  // Whoever maps the file is about to learn that it has `size` bytes: there are no holes where it
+  // does. ENOSPC and other errors of the host: there may be, and stores there may be SIGBUS.
+  Status cover_window(InodeNo ino, std::uint64_t size);
 
   Result<FilesystemSpace> space();
   // Everything, as syncfs(2); also takes note of what virtual machines have unmapped.

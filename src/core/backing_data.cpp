@@ -10,6 +10,7 @@
 #include "core/ahead.hpp"
 #include "core/gate.hpp"
 #include "core/quota.hpp"
+#include "core/window_holes.hpp"
 #include "store/store.hpp"
 
 namespace pmemfs::core::backing_data {
@@ -49,23 +50,6 @@ Result<int> make_anew(Context& c, const InodeRecord& inode) {
   return fd.release();
 }
 
-// Zeros stored in place, exactly where asked.
-Status write_zeros(Context& c, int fd, std::uint64_t off, std::uint64_t len) {
-  static constexpr std::size_t kChunk = 256U << 10U;
-  const std::vector<std::byte> zeros(
-      static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk)));
-  while (len > 0) {
-    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk));
-    PMEMFS_TRY(const std::size_t done, c.backing->write(fd, off, zeros.data(), n));
-    if (done == 0) {
-      return Error(ENOSPC);
-    }
-    off += done;
-    len -= done;
-  }
-  return {};
-}
-
 // Allocates [from, to) and makes its pages written, whoever stores there meanwhile.
 Status allocate_and_touch(Context& c, int fd, std::uint64_t from, std::uint64_t to) {
   PMEMFS_CHECK(with_space(c, [&] { return c.backing->allocate(fd, 0, from, to - from); }));
@@ -102,10 +86,28 @@ Status sync_with_name(Context& c, const InodeRecord& inode, int fd) {
 Status promise(Context& c, InodeRecord& inode, std::uint64_t size) {
   inode.durable_len.store(size);
   set_flag(inode, format::kInodeSynced, true);
-  return commit_inode(c, inode);
+  PMEMFS_CHECK(commit_inode(c, inode));
+  c.exports.grown(InodeNo(inode.ino.load()), size);
+  return {};
 }
 
 }  // namespace
+
+Status write_zeros(Context& c, int fd, std::uint64_t off, std::uint64_t len) {
+  static constexpr std::size_t kChunk = 256U << 10U;
+  const std::vector<std::byte> zeros(
+      static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk)));
+  while (len > 0) {
+    const auto n = static_cast<std::size_t>(std::min<std::uint64_t>(len, kChunk));
+    PMEMFS_TRY(const std::size_t done, c.backing->write(fd, off, zeros.data(), n));
+    if (done == 0) {
+      return Error(ENOSPC);
+    }
+    off += done;
+    len -= done;
+  }
+  return {};
+}
 
 NewFile::~NewFile() {
   if (made_) {
@@ -309,7 +311,13 @@ Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint6
     PMEMFS_CHECK(grow_durable(c, node, inode, file.fd(), end, off, parts));
     return total;
   }
-  return with_space(c, [&] { return c.backing->write_parts(file.fd(), off, parts); });
+  PMEMFS_CHECK(window_holes::fill(c, node.ino, file.fd(), off));
+  PMEMFS_TRY(const std::size_t done,
+             with_space(c, [&] { return c.backing->write_parts(file.fd(), off, parts); }));
+  if (done > 0) {
+    c.exports.grown(node.ino, off + done);
+  }
+  return done;
 }
 
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
@@ -317,7 +325,9 @@ Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size) {
   if (is_durable(inode)) {
     return grow_durable(c, node, inode, file.fd(), size);
   }
+  PMEMFS_CHECK(window_holes::fill(c, node.ino, file.fd(), size));
   PMEMFS_CHECK(with_space(c, [&] { return c.backing->truncate(file.fd(), size); }));
+  c.exports.resized(node.ino, size);
   if (size == 0 && has_flag(inode, format::kInodeSynced)) {
     node.sync_on_release = true;
   }
@@ -355,7 +365,19 @@ Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint6
   if (is_durable(inode)) {
     return allocate_durable(c, node, inode, file.fd(), mode, off, len);
   }
-  return with_space(c, [&] { return c.backing->allocate(file.fd(), mode, off, len); });
+  const bool blanks = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
+  if (blanks && c.exports.any(node.ino)) {
+    return window_holes::blank(c, node.ino, file.fd(), mode, off, len);
+  }
+  const bool grows = (mode & FALLOC_FL_KEEP_SIZE) == 0;
+  if (grows) {
+    PMEMFS_CHECK(window_holes::fill(c, node.ino, file.fd(), off));
+  }
+  PMEMFS_CHECK(with_space(c, [&] { return c.backing->allocate(file.fd(), mode, off, len); }));
+  if (grows) {
+    c.exports.grown(node.ino, off + len);
+  }
+  return {};
 }
 
 Result<std::uint64_t> seek(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,

@@ -66,6 +66,8 @@ Result<std::size_t> read(Context& c, Node& node, const InodeRecord& inode, std::
 // counts included. Lock: exclusive when durable and past the promise, else shared.
 Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,
                           Parts parts);
+// Zeros stored in place, exactly where asked.
+Status write_zeros(Context& c, int fd, std::uint64_t off, std::uint64_t len);
 // Lock: exclusive, for both. Durable files only grow (the caller asked).
 Status resize(Context& c, Node& node, InodeRecord& inode, std::uint64_t size);
 Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint64_t off,

@@ -208,8 +208,9 @@ Result<std::uint64_t> data_seek(Context& c, const Handle& handle, std::uint64_t 
                          : extent_data::seek(node, inode, off, whence);
 }
 
-// Copies between two host files in the kernel. EXDEV when one of them is durable: hosts that can
-// share blocks between files do so here, and the next store to a shared block goes elsewhere.
+// Copies between two host files in the kernel. EXDEV when one of them is durable, or mapped in a
+// window: hosts that can share blocks between files do so here, and the next store to a shared
+// block goes elsewhere.
 static Result<std::size_t> copy_on_host(Context& c, Node& from, std::uint64_t from_off, Node& to,
                                         std::uint64_t to_off, std::size_t len) {
   PMEMFS_TRY(const InodeRecord source, read_inode(c, from));
@@ -222,7 +223,8 @@ static Result<std::size_t> copy_on_host(Context& c, Node& from, std::uint64_t fr
   if (is_durable(target) && to_off + len > target.durable_len.load()) {
     PMEMFS_CHECK(backing_data::resize(c, to, target, to_off + len));
   }
-  if (is_durable(source) || is_durable(target)) {
+  if (is_durable(source) || is_durable(target) || c.exports.any(from.ino) ||
+      c.exports.any(to.ino)) {
     return Error(EXDEV);
   }
   PMEMFS_TRY(const backing_data::File in, backing_data::open(c, from, source));

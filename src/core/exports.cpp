@@ -4,9 +4,32 @@
 
 namespace pmemfs::core {
 
-void Exports::add(InodeNo ino, Range range, bool writable) {
+// Joined where they touch.
+std::vector<Range> Exports::File::parts(Range range) const {
+  std::vector<Range> parts;
+  const std::uint64_t first = range.begin - std::min(range.begin, longest);
+  for (auto at = ends.lower_bound(first); at != ends.end() && at->first < range.end; ++at) {
+    const Range part{std::max(at->first, range.begin), std::min(at->second, range.end)};
+    if (part.begin >= part.end) {
+      continue;
+    }
+    if (parts.empty() || parts.back().end < part.begin) {
+      parts.push_back(part);
+    } else {
+      parts.back().end = std::max(parts.back().end, part.end);
+    }
+  }
+  return parts;
+}
+
+void Exports::add(InodeNo ino, Range range, bool writable, std::uint64_t size) {
   const std::lock_guard lock(mutex_);
-  File& file = files_[ino];
+  const auto [found, first] = files_.try_emplace(ino);
+  File& file = found->second;
+  if (first) {
+    file.filled = size;
+  }
+  file.longest = std::max(file.longest, range.end - range.begin);
   file.ends[range.begin] = range.end;
   file.mapped.insert(range.begin);
   if (writable) {
@@ -65,6 +88,35 @@ std::uint64_t Exports::bytes() const {
     }
   }
   return sum;
+}
+
+std::vector<Range> Exports::mapped(InodeNo ino, Range range) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = files_.find(ino);
+  return found == files_.end() ? std::vector<Range>() : found->second.parts(range);
+}
+
+std::vector<Range> Exports::unfilled(InodeNo ino, std::uint64_t to) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = files_.find(ino);
+  if (found == files_.end() || to <= found->second.filled) {
+    return {};
+  }
+  return found->second.parts({found->second.filled, to});
+}
+
+void Exports::grown(InodeNo ino, std::uint64_t size) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = files_.find(ino); found != files_.end()) {
+    found->second.filled = std::max(found->second.filled, size);
+  }
+}
+
+void Exports::resized(InodeNo ino, std::uint64_t size) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = files_.find(ino); found != files_.end()) {
+    found->second.filled = size;
+  }
 }
 
 void Exports::begin_cut(InodeNo ino, std::uint64_t size) {

@@ -18,14 +18,22 @@ namespace pmemfs::core {
 // Thread-safe; its mutex is taken last.
 class Exports {
  public:
-  // One more mapping of the range.
-  void add(InodeNo ino, Range range, bool writable);
+  // One more mapping of the range, in which a host file of `size` bytes has no holes.
+  void add(InodeNo ino, Range range, bool writable, std::uint64_t size);
   // One less. After the last of a file that waits to be settled.
   void remove(InodeNo ino, Range range, bool writable);
   [[nodiscard]] bool any(InodeNo ino) const;
   // What is mapped writable, each range once: ascending by begin; they may overlap.
   [[nodiscard]] std::vector<Range> writable(InodeNo ino) const;
   [[nodiscard]] std::uint64_t bytes() const;  // mapped now, by how many ever
+
+  // Host files, which have no holes in what is mapped (window_holes.hpp): what of the range is
+  // mapped, and what of that, up to `to`, nobody has filled yet. Ascending, apart from each other.
+  [[nodiscard]] std::vector<Range> mapped(InodeNo ino, Range range) const;
+  [[nodiscard]] std::vector<Range> unfilled(InodeNo ino, std::uint64_t to) const;
+  // The file has at least, or exactly, `size` bytes now, and no holes there in what is mapped.
+  void grown(InodeNo ino, std::uint64_t size);
+  void resized(InodeNo ino, std::uint64_t size);
 
   // Between these what lies beyond the file's end to be is unmapped.
   void begin_cut(InodeNo ino, std::uint64_t size);
@@ -45,6 +53,11 @@ class Exports {
     std::map<std::uint64_t, std::uint64_t> ends;  // of ranges by begin
     std::multiset<std::uint64_t> mapped;          // begins
     std::multiset<std::uint64_t> writable;        // of these
+    std::uint64_t longest = 0;                    // no range has more bytes
+    // Up to here there are no holes; never beyond the end of the file.
+    std::uint64_t filled = 0;
+
+    [[nodiscard]] std::vector<Range> parts(Range range) const;
   };
 
   mutable std::mutex mutex_;

@@ -23,6 +23,7 @@
 #include "core/rename.hpp"
 #include "core/scrub.hpp"
 #include "core/status.hpp"
+#include "core/window_holes.hpp"
 #include "core/windows.hpp"
 #include "core/xattrs.hpp"
 
@@ -106,6 +107,9 @@ Result<WindowMapping> Filesystem::map_window(InodeNo ino, std::uint64_t off, std
 void Filesystem::unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
                                  bool writable) {
   impl_->context.exports.remove(ino, {off, off + window}, writable);
+}
+Status Filesystem::cover_window(InodeNo ino, std::uint64_t size) {
+  return core::window_holes::cover(impl_->context, ino, size);
 }
 
 Status Filesystem::close(bool users_gone) {

@@ -27,9 +27,13 @@ WindowMapping mapping_with(base::UniqueFd fd, std::vector<WindowPiece> pieces) {
   return {fd.release(), std::move(pieces)};
 }
 
-// The holes that a store of the guest would have the host fill, when it may have no room.
+// The holes that a store of the guest would have the host fill, when it may have no room. Without
+// any the host is not asked, since that would be a change of the file, with a new mtime.
 Status fill_holes(Context& c, int fd, Range range, std::uint64_t size) {
   const std::uint64_t end = std::min(range.end, size);
+  if (const auto hole = c.backing->seek(fd, range.begin, SEEK_HOLE); hole && *hole >= end) {
+    return {};
+  }
   return backing_data::with_space(c, [&] {
     return c.backing->allocate(fd, FALLOC_FL_KEEP_SIZE, range.begin, end - range.begin);
   });
@@ -37,6 +41,7 @@ Status fill_holes(Context& c, int fd, Range range, std::uint64_t size) {
 
 Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, Range range,
                                     bool writable) {
+  std::uint64_t size = 0;
   {
     PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
     PMEMFS_TRY(const HostStat host, c.backing->stat_fd(file.fd()));
@@ -46,6 +51,7 @@ Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, 
     if (c.exports.is_cut(node.ino, range.begin)) {
       return Error(EAGAIN);
     }
+    size = host.size;
     if (is_durable(inode)) {
       PMEMFS_CHECK(backing_data::cover_tail(c, node, inode));
     } else if (writable) {
@@ -57,6 +63,7 @@ Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, 
     node.maybe_stored = true;
   }
   node.proven = false;
+  c.exports.add(node.ino, range, writable, size);
   return mapping_with(base::UniqueFd(fd), {{range.begin, range.begin, range.end - range.begin}});
 }
 
@@ -117,6 +124,7 @@ Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Ra
     c.exports.wait(node.ino);  // what was filled beyond the end goes again
     return Error(fd.code());
   }
+  c.exports.add(node.ino, range, writable, range.end);
   return mapping_with(base::UniqueFd(*fd), std::move(pieces).value());
 }
 
@@ -193,12 +201,8 @@ Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writ
   if (!is_regular(inode)) {
     return Error(EINVAL);
   }
-  auto mapping = c.has_backing() ? map_host_file(c, *node, inode, range, writable)
-                                 : map_extents(c, *node, inode, range, writable);
-  if (mapping) {
-    c.exports.add(ino, range, writable);
-  }
-  return mapping;
+  return c.has_backing() ? map_host_file(c, *node, inode, range, writable)
+                         : map_extents(c, *node, inode, range, writable);
 }
 
 Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino), size_(size) {

@@ -103,7 +103,7 @@ class GuestServer {
       return window_.unmap(window_off, len);
     };
     guest.reach = [this](InodeNo ino, std::uint64_t size) {
-      return window_.map_again(ino, size);
+      return window_.reach(ino, size);
     };
     guest.unmap_all = [this] {
       window_.unmap_all();

@@ -150,6 +150,12 @@ Status Window::map_again(InodeNo ino, std::uint64_t size) {
   return result;
 }
 
+// Of how many it does not learn, the guest knows already: what it wrote itself is covered.
+Status Window::reach(InodeNo ino, std::uint64_t size) {
+  PMEMFS_CHECK(map_again(ino, size));
+  return size == UINT64_MAX ? Status() : fs_.cover_window(ino, size);
+}
+
 void Window::forget_cut(std::uint64_t window_off, std::uint64_t len) {
   cut_.erase(cut_.lower_bound(window_off), cut_.lower_bound(window_off + len));
   any_cut_ = !cut_.empty();

@@ -46,9 +46,12 @@ class Window {
   // What lies at `size` bytes of the file or beyond. The guest does not know: its place stays the
   // file's until it is unmapped or used for something else.
   void unmap_beyond(InodeNo ino, std::uint64_t size);
-  // The guest is about to learn that the file has `size` bytes: what unmap_beyond() took of these
-  // is mapped again. What the file does not reach in truth, or loses just now, waits for the next
-  // call. Filesystem::map_window's errors; EIO: the VMM refuses.
+  // The guest is about to learn that the file has `size` bytes, or some number of bytes
+  // (UINT64_MAX): as map_again(), and Filesystem::cover_window().
+  Status reach(InodeNo ino, std::uint64_t size);
+  // What unmap_beyond() took of the first `size` bytes of the file is mapped again. What the file
+  // does not reach in truth, or loses just now, waits for the next call. Filesystem::map_window's
+  // errors; EIO: the VMM refuses.
   Status map_again(InodeNo ino, std::uint64_t size);
   // All of it; what the VMM does not answer for is unmapped before the place is used again.
   void unmap_all();

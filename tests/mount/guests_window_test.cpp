@@ -155,4 +155,23 @@ TEST_CASE("of a file in extents that the host cuts nothing is unmapped, and the 
   CHECK(read_at(mount / "plain", kPlace, 5) == "again");
 }
 
+TEST_CASE("on a full host a mapped file grows by what the guest may store to, or not at all") {
+  need_kind(Kind::kDirectory);
+  const Mount mount(with_guests(Kind::kDirectory, {kGuest}));
+  GuestMachine machine(mount.socket());
+  need_window_files(mount);
+  const GuestFile file = machine.create("plain");
+  REQUIRE(machine.resize(file.node, kPlace).error == 0);
+  REQUIRE(map_places(machine, file, 1) == 0);
+  REQUIRE(machine.resize(file.node, 10).error == 0);
+  CHECK(fill_up(mount / "fill") == Errno{ENOSPC});
+  CHECK(machine.resize(file.node, kMiB).error == ENOSPC);
+  CHECK(stat_of(mount / "plain").st_size == 10);
+  NEED_OK(sys::truncate(mount / "fill", 8 * kMiB));
+  REQUIRE(machine.resize(file.node, kMiB).error == 0);
+  (void)fill_up(mount / "more");
+  machine.store(0, std::string(kMiB, 'X'));  // or SIGBUS
+  CHECK(content_of(mount / "plain") == std::string(kMiB, 'X'));
+}
+
 }  // namespace pmemfs::test
