@@ -198,6 +198,7 @@ struct WindowFiles::Impl {
 
   Status start();
   bool serve_one();
+  void serve();
   void run();
 
   Served served;
@@ -227,13 +228,26 @@ bool WindowFiles::Impl::serve_one() {
   return size > 0 || size == -EINTR || size == -EAGAIN;
 }
 
-void WindowFiles::Impl::run() {
+// Until it is told to stop, or an error.
+void WindowFiles::Impl::serve() {
   std::array<pollfd, 2> ready{{{served.device, POLLIN, 0}, {stop.get(), POLLIN, 0}}};
-  while (::poll(ready.data(), ready.size(), -1) >= 0 || errno == EINTR) {
+  for (;;) {
+    if (::poll(ready.data(), ready.size(), -1) < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      return;
+    }
     if (ready[1].revents != 0 || (ready[0].revents != 0 && !serve_one())) {
       return;
     }
   }
+}
+
+// The device is closed with the session: a mount that nobody serves any more lets nobody wait.
+void WindowFiles::Impl::run() {
+  serve();
+  session.reset();
 }
 
 Status WindowFiles::Impl::start() {

@@ -30,7 +30,8 @@ class WindowFiles {
   WindowFiles& operator=(const WindowFiles&) = delete;
 
   // `backing`, an open host file, as the VMM gets it; `backing` stays the caller's. Errors as
-  // open(2); EIO: the kernel does not pass through to it.
+  // open(2); EIO: the kernel does not pass through to it; ENOTCONN, ECONNABORTED: the mount has
+  // ended by an error, for good.
   Result<base::UniqueFd> open(int backing, bool writable);
 
   // st_dev of what open() gives, and of nothing else.

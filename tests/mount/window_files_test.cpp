@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 
@@ -139,6 +140,28 @@ TEST_CASE("what is no file cannot be given") {
   const UniqueFd dir = open_file(stage.dir.path(), O_RDONLY);
   CHECK(stage.files->open(dir.get(), false).code() == EIO);
   (void)stage.open();  // and the next one can
+}
+
+TEST_CASE("when the mount ends by an error nobody waits for it") {
+  Stage stage;
+  const UniqueFd file = stage.open();
+  const Mapped mapped(file.get(), kPage);
+  const auto asks_the_mount = [&] {
+    struct statx st {};
+    return error_of(::statx(file.get(), "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC, STATX_SIZE, &st));
+  };
+  const UniqueFd host = open_file(stage.path, O_RDWR);
+  rlimit before{};
+  NEED_OK(::getrlimit(RLIMIT_NOFILE, &before));
+  const rlimit none{1, before.rlim_max};  // poll(2) with more descriptors fails
+  NEED_OK(::setrlimit(RLIMIT_NOFILE, &none));
+  (void)asks_the_mount();  // perhaps the last that is served
+  const Errno late = asks_the_mount();
+  NEED_OK(::setrlimit(RLIMIT_NOFILE, &before));
+  CHECK(late != Errno{});
+  CHECK(stage.files->open(host.get(), true).code() == ENOTCONN);
+  mapped.store(0, "what is mapped stays");
+  CHECK(read_some(stage.path, 20, 0) == "what is mapped stays");
 }
 
 }  // namespace pmemfs::test
