@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "pmemfs/backing_dir.hpp"
+#include "pmemfs/format.hpp"
 #include "pmemfs/region.hpp"
 #include "pmemfs/result.hpp"
 #include "pmemfs/types.hpp"
@@ -166,6 +167,10 @@ struct WindowHooks {
   // without core locks. May be empty.
   std::function<void(InodeNo)> map_again{};
 };
+
+// Bytes that a host file seems to have where monitors take it for a window, since what they map
+// reaches beyond its end. No other file has as many: daemons know each other's by it.
+inline constexpr std::uint64_t kWindowFileSize = format::kMaxFileSize + format::kFrameSize;
 
 // A part of a file as a mapping in another process finds it, in bytes, multiples of
 // Region::mapping_alignment().

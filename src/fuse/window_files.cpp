@@ -24,15 +24,13 @@
 #include "fuse/device.hpp"
 #include "fuse/libfuse.hpp"
 #include "fuse/libfuse_session.hpp"
-#include "pmemfs/format.hpp"
+#include "pmemfs/filesystem.hpp"
 
 namespace pmemfs::fuse {
 namespace {
 
 using base::UniqueFd;
 
-// Places begin inside a file and may reach so far beyond its end.
-constexpr std::uint64_t kSize = format::kMaxFileSize + format::kFrameSize;
 constexpr double kForLong = 1e9;  // seconds
 constexpr int kInitMillis = 10'000;
 
@@ -86,7 +84,7 @@ struct stat attributes_of(fuse_ino_t node) {
   st.st_ino = node;
   st.st_mode = node == FUSE_ROOT_ID ? S_IFDIR | 0700 : S_IFREG | 0600;
   st.st_nlink = 1;
-  st.st_size = node == FUSE_ROOT_ID ? 0 : static_cast<off_t>(kSize);
+  st.st_size = node == FUSE_ROOT_ID ? 0 : static_cast<off_t>(kWindowFileSize);
   return st;
 }
 
@@ -126,6 +124,7 @@ void open_file(fuse_req_t req, fuse_ino_t node, fuse_file_info* info) {
   }
   info->backing_id = *id;
   info->fh = static_cast<std::uint64_t>(*id);
+  info->noflush = 1;  // whoever is sent the descriptor closes it without waiting for us
   if (fuse_reply_open(req, info) != 0) {
     unregister_backing(served.device, *id);
   }

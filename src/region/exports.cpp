@@ -21,15 +21,19 @@ struct flock lock_of(short type, std::uint64_t key, std::uint64_t n) {
   return lock;
 }
 
+// Through /proc, since only that makes a description of its own of a file that has no name here.
+base::UniqueFd open_again(int fd, int access) {
+  const std::string self = fmt::format("/proc/self/fd/{}", fd);
+  return base::UniqueFd(::open(self.c_str(), access | O_CLOEXEC));
+}
+
 }  // namespace
 
 Result<base::UniqueFd> export_description(int fd, std::uint64_t key, bool writable) {
   if (key >= kExportKeys) {
     return Error(EINVAL);
   }
-  // Through /proc, since only that makes a description of its own of a file that has no name here.
-  const std::string self = fmt::format("/proc/self/fd/{}", fd);
-  base::UniqueFd own(::open(self.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
+  base::UniqueFd own = open_again(fd, writable ? O_RDWR : O_RDONLY);
   if (!own) {
     return Error(errno);
   }
@@ -43,6 +47,12 @@ Result<base::UniqueFd> export_description(int fd, std::uint64_t key, bool writab
 bool export_lives(int fd, std::uint64_t key, std::uint64_t n) {
   struct flock lock = lock_of(F_WRLCK, key, n);
   return ::fcntl(fd, F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+}
+
+bool is_exported(int fd) {
+  const base::UniqueFd other = open_again(fd, O_RDONLY | O_NONBLOCK);  // no lease is waited for
+  struct flock lock = lock_of(F_WRLCK, 0, kExportKeys);
+  return other && ::fcntl(other.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 // The kernel tells of one that is in the way, not of which: the rest is on either side of it.

@@ -8,6 +8,9 @@
 #include <cstring>
 #include <limits>
 
+#include "pmemfs/filesystem.hpp"
+#include "region/exports.hpp"
+
 namespace pmemfs::virtiofs {
 namespace {
 
@@ -24,9 +27,16 @@ bool may_write(int fd) {
   return flags >= 0 && (flags & O_ACCMODE) == O_RDWR;
 }
 
-bool is_character_device(int fd) {
-  struct stat st {};
-  return ::fstat(fd, &st) == 0 && S_ISCHR(st.st_mode);
+// Whether a file that cannot be memory may lie in the guest's address space all the same: a DAX
+// device whose pages are too large, and what windows of another daemon show. What is on FUSE is not
+// asked, its server may be anybody's.
+bool may_be_a_hole(int fd, int why) {
+  struct statx st {};
+  if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &st) != 0) {
+    return false;
+  }
+  return (why == EINVAL && S_ISCHR(st.stx_mode)) ||
+         (why == EACCES && S_ISREG(st.stx_mode) && st.stx_size == kWindowFileSize);
 }
 
 }  // namespace
@@ -165,9 +175,7 @@ Result<std::shared_ptr<const Mapping>> GuestMemoryMap::mapping_of(const GuestReg
     }
   }
   auto mapped = arenas_.map(fd, region.offset, region.size);
-  if (!mapped && mapped.code() == EINVAL && is_character_device(fd)) {
-    // A DAX device whose pages are too large is left a hole: it may be in the guest's address
-    // space, and nobody needs to reach it through a ring.
+  if (mapped ? region::is_exported(fd) : may_be_a_hole(fd, mapped.code())) {
     return std::shared_ptr<const Mapping>();
   }
   return mapped;

@@ -9,6 +9,7 @@
 
 #include "mount/durable_support.hpp"
 #include "support/temp_dir.hpp"
+#include "virtiofs/memory.hpp"
 
 namespace pmemfs::test {
 namespace {
@@ -140,6 +141,18 @@ TEST_CASE("what is no file cannot be given") {
   const UniqueFd dir = open_file(stage.dir.path(), O_RDONLY);
   CHECK(stage.files->open(dir.get(), false).code() == EIO);
   (void)stage.open();  // and the next one can
+}
+
+TEST_CASE("a machine shows the files of one daemon to the other, for which they are no memory") {
+  Stage stage;
+  const UniqueFd file = stage.open();
+  const virtiofs::ShownFiles own;
+  virtiofs::GuestMemoryMap map(own);
+  if (GENERATE(false, true)) {
+    stage.files.reset();  // its daemon ended, and the machine shows them still
+  }
+  REQUIRE(map.add({2 * kMiB, 2 * kMiB, 2 * kMiB, 0}, file.get()).ok());
+  CHECK(map.picture()->held(2 * kMiB, 1, false) == 0);
 }
 
 TEST_CASE("when the mount ends by an error nobody waits for it") {

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "harness/catch.hpp"
+#include "region/exports.hpp"
 #include "support/child.hpp"
 #include "support/mapped_memfd.hpp"
 #include "support/temp_dir.hpp"
@@ -267,6 +268,21 @@ TEST_CASE("what a window shows is told as memory, and is none") {
   const auto before = map.picture();
   REQUIRE(table.tell(map).ok());
   CHECK(map.picture() == before);
+}
+
+TEST_CASE("a region that another daemon has given away is no memory, as long as that lives") {
+  const SharedMemory memory(kMiB, 0x10'0000, 0x7000'0000'0000);
+  const SharedMemory file(kMiB, 0x20'0000, 0x6000'0000'0000);
+  GuestMemoryMap map{kNothingShown};
+  auto given = region::export_description(file.fd(), 7, true);
+  REQUIRE(given.ok());
+  REQUIRE(map.add(memory.region(), memory.fd()).ok());
+  REQUIRE(map.add(file.region(), given->get()).ok());
+  CHECK(map.picture()->held(memory.guest(0), 2 * kMiB, true) == kMiB);
+  given->reset();
+  REQUIRE(map.remove(file.region()).ok());
+  REQUIRE(map.add(file.region(), file.fd()).ok());
+  CHECK(map.picture()->held(memory.guest(0), 2 * kMiB, true) == 2 * kMiB);
 }
 
 TEST_CASE("address space is used again, whole") {
