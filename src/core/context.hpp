@@ -27,6 +27,7 @@ using InodeRecord = format::Inode;
 struct Handle {
   NodeRef node;
   int flags = 0;  // as open(2)
+  Reach reach = Reach::kMount;
   std::atomic<DataPath> path{DataPath::kCached};
 };
 

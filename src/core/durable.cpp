@@ -65,12 +65,6 @@ Status fill_extents(Context& c, Node& node, InodeRecord& inode) {
   return commit_inode(c, inode);
 }
 
-// Passthrough handles may live on; what another kernel caches (a guest's) may not.
-bool is_cached_somewhere(Node& node) {
-  const std::shared_lock lock(node.lock);
-  return node.cached_opens != 0;
-}
-
 // Lock: exclusive.
 Status pin(Context& c, Node& node, InodeRecord& inode) {
   if (is_directory(inode)) {
@@ -228,9 +222,7 @@ Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<cons
     return Error(EOPNOTSUPP);
   }
   const NodeRef node = c.nodes.get(ino);
-  if (!c.has_backing() || !c.passthrough || is_cached_somewhere(*node)) {
-    wait_until_idle(c, *node);
-  }
+  wait_until_uncached(*node);  // all other handles may live on
   frame_before_pin(c, *node);
   const std::unique_lock lock(node->lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, *node));

@@ -29,10 +29,11 @@ bool is_unseen(int flags, DataPath path) {
 }
 
 // Counts a handle in or out (`by` is 1 or -1) for what its path means to others. Lock: exclusive.
-void count_path(Node& node, int flags, DataPath path, int by) {
+void count_path(Node& node, const Handle& handle, DataPath path, int by) {
   const auto step = static_cast<std::uint32_t>(by);
   node.cached_opens += is_cached(path) ? step : 0;
-  node.unseen += is_unseen(flags, path) ? step : 0;
+  node.guest_cached_opens += is_cached(path) && handle.reach != Reach::kMount ? step : 0;
+  node.unseen += is_unseen(handle.flags, path) ? step : 0;
 }
 
 DataPath choose_path(const Context& c, const InodeRecord& inode, int flags, Reach reach) {
@@ -71,10 +72,11 @@ Opened add_handle(Context& c, NodeRef ref, const InodeRecord& inode, int flags, 
   auto handle = std::make_shared<Handle>();
   handle->node = std::move(ref);
   handle->flags = flags;
+  handle->reach = reach;
   handle->path = choose_path(c, inode, flags, reach);
   const DataPath path = handle->path;
   node.opens++;
-  count_path(node, flags, path, 1);
+  count_path(node, *handle, path, 1);
   if (writes(flags)) {
     node.writers++;
     node.maybe_stored = true;
@@ -125,7 +127,7 @@ void release(Context& c, HandleId id) {
   {
     const std::unique_lock lock(node.lock);
     node.opens--;
-    count_path(node, handle->flags, handle->path, -1);
+    count_path(node, *handle, handle->path, -1);
     if (writes(handle->flags)) {
       node.writers--;
       if (node.writers == 0) {
@@ -166,8 +168,8 @@ void set_path(Context& c, HandleId id, DataPath path) {
     return;
   }
   const std::unique_lock lock(handle->node->lock);
-  count_path(*handle->node, handle->flags, handle->path.exchange(path), -1);
-  count_path(*handle->node, handle->flags, path, 1);
+  count_path(*handle->node, *handle, handle->path.exchange(path), -1);
+  count_path(*handle->node, *handle, path, 1);
 }
 
 }  // namespace pmemfs::core

@@ -101,6 +101,17 @@ void wait_until_idle(Context& c, Node& node) {
   }
 }
 
+void wait_until_uncached(Node& node) {
+  for (int i = 0; i < kReleaseRetries; i++) {
+    std::shared_lock lock(node.lock);
+    if (node.cached_opens == 0 || node.guest_cached_opens != 0) {
+      return;
+    }
+    lock.unlock();
+    std::this_thread::sleep_for(kReleasePause);
+  }
+}
+
 bool proven_unmapped(Context& c, Node& node, const InodeRecord& inode) {
   if (node.writers != 0) {
     return false;

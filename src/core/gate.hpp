@@ -57,6 +57,11 @@ Status may_move(Context& c, const InodeRecord& inode);
 // behind close(2). No locks held.
 void wait_until_idle(Context& c, Node& node);
 
+// The same for handles of the mount whose mappings would be cached pages. Guests' kernels send
+// RELEASE before close(2) returns: while one of these has the file cached, nothing is waited for.
+// No locks held.
+void wait_until_uncached(Node& node);
+
 // True when no writer and no mapping can change the file unseen: its attributes may be cached long.
 // Looks at what is known and, when nobody has the file open, asks the kernel. Lock: shared.
 bool proven_unmapped(Context& c, Node& node, const InodeRecord& inode);

@@ -44,10 +44,11 @@ struct Node {
   std::atomic<bool> unlinked{false};
 
   std::shared_mutex lock;
-  std::uint32_t opens = 0;         // handles
-  std::uint32_t writers = 0;       // of these, open for writing
-  std::uint32_t unseen = 0;        // of these, handles that write past the daemon
-  std::uint32_t cached_opens = 0;  // of these, handles whose mappings would be cached pages
+  std::uint32_t opens = 0;               // handles
+  std::uint32_t writers = 0;             // of these, open for writing
+  std::uint32_t unseen = 0;              // of these, handles that write past the daemon
+  std::uint32_t cached_opens = 0;        // of these, handles whose mappings would be cached pages
+  std::uint32_t guest_cached_opens = 0;  // of these, handles of guests
   // Open for writing since it was last proven unmapped; proven so in this mount. Set under the
   // exclusive lock, or by a proof under the shared one.
   std::atomic<bool> maybe_stored{false};

@@ -1,4 +1,8 @@
 // Opens by another kernel than the mount's.
+#include <sys/resource.h>
+
+#include <functional>
+
 #include "core_rig.hpp"
 
 namespace pmemfs::test {
@@ -47,6 +51,42 @@ TEST_CASE("a file does not become durable while another kernel may have it cache
     const auto direct = rig.fs().open_file(ino, O_RDWR, false, Reach::kDirect);
     REQUIRE(direct.ok());
     CHECK(rig.set_durable("db") == 0);
+  }
+}
+
+// How often this thread had to wait, or slept.
+long waits_of(const std::function<void()>& act) {
+  rusage before{};
+  rusage after{};
+  REQUIRE(::getrusage(RUSAGE_THREAD, &before) == 0);
+  act();
+  REQUIRE(::getrusage(RUSAGE_THREAD, &after) == 0);
+  return after.ru_nvcsw - before.ru_nvcsw;
+}
+
+TEST_CASE("only who has a file cached and may be closing it is waited for") {
+  constexpr long kMany = 150;  // of 200
+  for (const auto data : kBoth) {
+    CoreRig rig(data);
+    rig.fs().set_passthrough(false);
+    rig.put("db", "content");
+    const InodeNo ino = rig.stat("db").ino;
+    const auto opened_by = [&](Reach reach) {
+      const auto opened = rig.fs().open_file(ino, O_RDWR, false, reach);
+      REQUIRE(opened.ok());
+      return opened->handle;
+    };
+    const HandleId mounts = opened_by(Reach::kMount);
+    CHECK(waits_of([&] { CHECK(rig.set_durable("db") == EBUSY); }) > kMany);
+    const HandleId guests = opened_by(Reach::kServed);
+    CHECK(waits_of([&] { CHECK(rig.set_durable("db") == EBUSY); }) < kMany);
+    rig.fs().release(mounts);
+    CHECK(waits_of([&] { CHECK(rig.set_durable("db") == EBUSY); }) < kMany);
+    rig.fs().release(guests);
+    opened_by(Reach::kDirect);
+    CHECK(waits_of([&] { CHECK(rig.set_durable("db") == 0); }) < kMany);
+    opened_by(Reach::kMount);
+    CHECK(waits_of([&] { CHECK(rig.set_durable("db") == 0); }) < kMany);
   }
 }
 
