@@ -157,18 +157,15 @@ Result<std::string> extents_of_region(Context& c, Node& node) {
   return text;
 }
 
+// Where the asker is; what others map says nothing.
 std::string mapping_of(const Context& c, const InodeRecord& inode, ByWindow by_window) {
   if (!is_regular(inode)) {
     return "refused";
   }
-  if (c.exports.any(InodeNo(inode.ino.load())) || by_window == ByWindow::kAll ||
-      (by_window == ByWindow::kDurable && is_durable(inode))) {
+  if (by_window == ByWindow::kAll || (by_window == ByWindow::kDurable && is_durable(inode))) {
     return "window";
   }
-  if (by_window != ByWindow::kNotAGuest) {
-    return is_durable(inode) ? "refused" : "cached";
-  }
-  if (c.has_backing() && c.passthrough) {
+  if (by_window == ByWindow::kNotAGuest && c.has_backing() && c.passthrough) {
     return "passthrough";
   }
   return is_durable(inode) ? "refused" : "cached";

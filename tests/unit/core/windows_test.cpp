@@ -272,19 +272,28 @@ TEST_CASE("a region that is mapped in frames alone gives durable files whole one
   CHECK(rig.get("ordinary") == content_of(5000, 'b'));
 }
 
-TEST_CASE("the mapping that a file has is told") {
-  CoreRig rig(CoreRig::Data::kExtents);
-  rig.put("file", content_of(5000, 'a'));
-  const InodeNo ino = rig.stat("file").ino;
-  const auto mapping = [&] {
-    const auto text = rig.fs().getxattr(ino, "user.pmemfs.mapping");
-    REQUIRE(text.ok());
-    return std::string(reinterpret_cast<const char*>(text->data()), text->size());
-  };
-  CHECK(mapping() == "cached");
-  Machine machine(rig);
-  REQUIRE(machine.map(ino, 0) == 0);
-  CHECK(mapping() == "window");
+TEST_CASE("what a mapping would be is told to the asker, whoever maps the file elsewhere") {
+  for (const auto data : {CoreRig::Data::kExtents, CoreRig::Data::kBacking}) {
+    CoreRig rig(data);
+    const bool extents = data == CoreRig::Data::kExtents;
+    rig.put("file", content_of(5000, 'a'));
+    const InodeNo ino = rig.stat("file").ino;
+    const auto mapping = [&](ByWindow by_window) {
+      const auto text = rig.fs().getxattr(ino, "user.pmemfs.mapping", by_window);
+      REQUIRE(text.ok());
+      return std::string(reinterpret_cast<const char*>(text->data()), text->size());
+    };
+    Machine machine(rig);
+    REQUIRE(machine.map(ino, 0) == 0);
+    CHECK(mapping(ByWindow::kNotAGuest) == (extents ? "cached" : "passthrough"));
+    CHECK(mapping(ByWindow::kNone) == "cached");
+    CHECK(mapping(ByWindow::kDurable) == "cached");
+    CHECK(mapping(ByWindow::kAll) == "window");
+    REQUIRE(rig.set_durable("file") == 0);
+    CHECK(mapping(ByWindow::kNotAGuest) == (extents ? "refused" : "passthrough"));
+    CHECK(mapping(ByWindow::kNone) == "refused");
+    CHECK(mapping(ByWindow::kDurable) == "window");
+  }
 }
 
 TEST_CASE("of a host file a machine gets a descriptor of its own") {
