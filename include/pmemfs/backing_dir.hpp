@@ -80,8 +80,6 @@ class BackingDir {
   virtual Result<int> create(BackingName name) = 0;
   // An existing file, for reading and (unless the region is read-only) writing. ENOENT if missing.
   virtual Result<int> open(BackingName name) = 0;
-  // The same for a mapping in another process, which gets no right to write that it does not need.
-  virtual Result<int> open_to_export(BackingName name, bool writable) = 0;
   virtual Status unlink(BackingName name) = 0;
   virtual Result<HostStat> stat(BackingName name) = 0;
   virtual Result<HostStat> stat_fd(int fd) = 0;

@@ -180,7 +180,7 @@ struct WindowPiece {
   std::uint64_t len = 0;
 };
 struct WindowMapping {
-  int fd = -1;                      // the caller's; writable only if that was asked for
+  int fd = -1;                      // the caller's
   std::vector<WindowPiece> pieces;  // ascending, without gaps
 };
 
@@ -379,10 +379,9 @@ class Filesystem final {
   // where data lie in extents, the whole range is.
   // ENXIO: the file ends before; EAGAIN: it is being cut; EINVAL: no regular file; EROFS; ENOSPC;
   // EOPNOTSUPP: not so aligned as the region's mappings must be, and pinned as it is.
-  Result<WindowMapping> map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
-                                   bool writable);
+  Result<WindowMapping> map_window(InodeNo ino, std::uint64_t off, std::uint64_t window);
   // The VMM says that it has unmapped what such a call gave, or is gone.
-  void unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window, bool writable);
+  void unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window);
   // Whoever maps the file is about to learn that it has `size` bytes: there are no holes where it
   // does. ENOSPC and other errors of the host: there may be, and stores there may be SIGBUS.
   Status cover_window(InodeNo ino, std::uint64_t size);

@@ -122,9 +122,7 @@ class Region {
   // open file description of its own with a lock in the name of `key`, which lives as long as any
   // duplicate of the descriptor or mapping made by it, in whatever process. The caller closes it.
   // EOPNOTSUPP where there is nothing to map; EROFS; EINVAL: a key of 2^61 or more.
-  virtual Result<int> export_memory(std::uint64_t /*key*/, bool /*writable*/) {
-    return Error(EOPNOTSUPP);
-  }
+  virtual Result<int> export_memory(std::uint64_t /*key*/) { return Error(EOPNOTSUPP); }
   // Whether such a lock lives, taken by this process or an earlier one.
   [[nodiscard]] virtual bool exported(std::uint64_t /*key*/) const { return false; }
   // The same for any key.

@@ -103,15 +103,8 @@ Result<int> HostDir::create(BackingName name) {
 }
 
 Result<int> HostDir::open(BackingName name) {
-  return open_to_export(name, !read_only_);
-}
-
-Result<int> HostDir::open_to_export(BackingName name, bool writable) {
-  if (writable && read_only_) {
-    return Error(EROFS);
-  }
   PMEMFS_TRY(UniqueFd fd,
-             open_beneath(directory(name), Leaf(name).c_str(), writable ? O_RDWR : O_RDONLY));
+             open_beneath(directory(name), Leaf(name).c_str(), read_only_ ? O_RDONLY : O_RDWR));
   PMEMFS_CHECK(check_private_file(fd.get()));
   return fd.release();
 }

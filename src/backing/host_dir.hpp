@@ -30,7 +30,6 @@ class HostDir final : public BackingDir {
 
   Result<int> create(BackingName name) override;
   Result<int> open(BackingName name) override;
-  Result<int> open_to_export(BackingName name, bool writable) override;
   Status unlink(BackingName name) override;
   Result<HostStat> stat(BackingName name) override;
   Result<HostStat> stat_fd(int fd) override;

@@ -22,7 +22,7 @@ std::vector<Range> Exports::File::parts(Range range) const {
   return parts;
 }
 
-void Exports::add(InodeNo ino, Range range, bool writable, std::uint64_t size) {
+void Exports::add(InodeNo ino, Range range, std::uint64_t size) {
   const std::lock_guard lock(mutex_);
   const auto [found, first] = files_.try_emplace(ino);
   File& file = found->second;
@@ -32,26 +32,17 @@ void Exports::add(InodeNo ino, Range range, bool writable, std::uint64_t size) {
   file.longest = std::max(file.longest, range.end - range.begin);
   file.ends[range.begin] = range.end;
   file.mapped.insert(range.begin);
-  if (writable) {
-    file.writable.insert(range.begin);
-  }
 }
 
-void Exports::remove(InodeNo ino, Range range, bool writable) {
+void Exports::remove(InodeNo ino, Range range) {
   const std::lock_guard lock(mutex_);
   const auto found = files_.find(ino);
   if (found == files_.end()) {
     return;
   }
-  const auto take_one = [&](std::multiset<std::uint64_t>& from) {
-    if (const auto one = from.find(range.begin); one != from.end()) {
-      from.erase(one);
-    }
-  };
   File& file = found->second;
-  take_one(file.mapped);
-  if (writable) {
-    take_one(file.writable);
+  if (const auto one = file.mapped.find(range.begin); one != file.mapped.end()) {
+    file.mapped.erase(one);
   }
   if (!file.mapped.contains(range.begin)) {
     file.ends.erase(range.begin);
@@ -65,18 +56,6 @@ void Exports::remove(InodeNo ino, Range range, bool writable) {
 bool Exports::any(InodeNo ino) const {
   const std::lock_guard lock(mutex_);
   return files_.contains(ino);
-}
-
-std::vector<Range> Exports::writable(InodeNo ino) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<Range> ranges;
-  if (const auto found = files_.find(ino); found != files_.end()) {
-    const std::multiset<std::uint64_t>& begins = found->second.writable;
-    for (auto at = begins.begin(); at != begins.end(); at = begins.upper_bound(*at)) {
-      ranges.push_back({*at, found->second.ends.at(*at)});
-    }
-  }
-  return ranges;
 }
 
 std::uint64_t Exports::bytes() const {

@@ -19,17 +19,16 @@ namespace pmemfs::core {
 class Exports {
  public:
   // One more mapping of the range, in which a host file of `size` bytes has no holes.
-  void add(InodeNo ino, Range range, bool writable, std::uint64_t size);
+  void add(InodeNo ino, Range range, std::uint64_t size);
   // One less. After the last of a file that waits to be settled.
-  void remove(InodeNo ino, Range range, bool writable);
+  void remove(InodeNo ino, Range range);
   [[nodiscard]] bool any(InodeNo ino) const;
-  // What is mapped writable, each range once: ascending by begin; they may overlap.
-  [[nodiscard]] std::vector<Range> writable(InodeNo ino) const;
+  // What of the range is mapped: ascending, apart from each other.
+  [[nodiscard]] std::vector<Range> mapped(InodeNo ino, Range range) const;
   [[nodiscard]] std::uint64_t bytes() const;  // mapped now, by how many ever
 
-  // Host files, which have no holes in what is mapped (window_holes.hpp): what of the range is
-  // mapped, and what of that, up to `to`, nobody has filled yet. Ascending, apart from each other.
-  [[nodiscard]] std::vector<Range> mapped(InodeNo ino, Range range) const;
+  // Of host files, which have no holes in what is mapped (window_holes.hpp): what of it, up to
+  // `to`, nobody has filled yet. As mapped().
   [[nodiscard]] std::vector<Range> unfilled(InodeNo ino, std::uint64_t to) const;
   // The file has at least, or exactly, `size` bytes now, and no holes there in what is mapped.
   void grown(InodeNo ino, std::uint64_t size);
@@ -52,7 +51,6 @@ class Exports {
   struct File {
     std::map<std::uint64_t, std::uint64_t> ends;  // of ranges by begin
     std::multiset<std::uint64_t> mapped;          // begins
-    std::multiset<std::uint64_t> writable;        // of these
     std::uint64_t longest = 0;                    // no range has more bytes
     // Up to here there are no holes; never beyond the end of the file.
     std::uint64_t filled = 0;

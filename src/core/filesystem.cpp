@@ -100,13 +100,11 @@ void Filesystem::set_hooks(EdgeHooks hooks) {
 void Filesystem::set_window_hooks(WindowHooks hooks) {
   impl_->context.window_hooks = std::move(hooks);
 }
-Result<WindowMapping> Filesystem::map_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
-                                             bool writable) {
-  return core::map_window(impl_->context, ino, {off, off + window}, writable);
+Result<WindowMapping> Filesystem::map_window(InodeNo ino, std::uint64_t off, std::uint64_t window) {
+  return core::map_window(impl_->context, ino, {off, off + window});
 }
-void Filesystem::unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window,
-                                 bool writable) {
-  impl_->context.exports.remove(ino, {off, off + window}, writable);
+void Filesystem::unmapped_window(InodeNo ino, std::uint64_t off, std::uint64_t window) {
+  impl_->context.exports.remove(ino, {off, off + window});
 }
 Status Filesystem::cover_window(InodeNo ino, std::uint64_t size) {
   return core::window_holes::cover(impl_->context, ino, size);

@@ -39,8 +39,7 @@ Status fill_holes(Context& c, int fd, Range range, std::uint64_t size) {
   });
 }
 
-Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, Range range,
-                                    bool writable) {
+Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, Range range) {
   std::uint64_t size = 0;
   {
     PMEMFS_TRY(const backing_data::File file, backing_data::open(c, node, inode));
@@ -54,16 +53,14 @@ Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, 
     size = host.size;
     if (is_durable(inode)) {
       PMEMFS_CHECK(backing_data::cover_tail(c, node, inode));
-    } else if (writable) {
+    } else {
       PMEMFS_CHECK(fill_holes(c, file.fd(), range, host.size));
     }
   }
-  PMEMFS_TRY(const int fd, c.backing->open_to_export(backing_name(inode), writable));
-  if (writable) {
-    node.maybe_stored = true;
-  }
+  PMEMFS_TRY(const int fd, c.backing->open(backing_name(inode)));
+  node.maybe_stored = true;
   node.proven = false;
-  c.exports.add(node.ino, range, writable, size);
+  c.exports.add(node.ino, range, size);
   return mapping_with(base::UniqueFd(fd), {{range.begin, range.begin, range.end - range.begin}});
 }
 
@@ -102,15 +99,14 @@ Status record_export(Context& c, InodeRecord& inode) {
   return commit_inode(c, inode);
 }
 
-Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Range range,
-                                  bool writable) {
+Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Range range) {
   if (range.begin >= inode.size.load()) {
     return Error(ENXIO);
   }
   PMEMFS_CHECK(extent_data::load(c, node, inode));
   Region& region = c.store->region();
   auto pieces = pieces_of(*node.extents, region, range);
-  if (pieces.code() == EOPNOTSUPP && !c.read_only()) {
+  if (pieces.code() == EOPNOTSUPP) {
     PMEMFS_CHECK(extent_data::fill(c, node, inode, range.begin, range.end));
     PMEMFS_CHECK(extent_data::load(c, node, inode));
     pieces = pieces_of(*node.extents, region, range);
@@ -119,12 +115,12 @@ Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Ra
     return pieces.error();
   }
   PMEMFS_CHECK(record_export(c, inode));
-  const auto fd = region.export_memory(inode.ino.load(), writable);
+  const auto fd = region.export_memory(inode.ino.load());
   if (!fd) {
     c.exports.wait(node.ino);  // what was filled beyond the end goes again
     return Error(fd.code());
   }
-  c.exports.add(node.ino, range, writable, range.end);
+  c.exports.add(node.ino, range, range.end);
   return mapping_with(base::UniqueFd(*fd), std::move(pieces).value());
 }
 
@@ -144,7 +140,7 @@ Status flush_range(Context& c, Node& node, Range range) {
   return {};
 }
 
-// Nobody tells of stores through mappings: what was mapped writable counts as written.
+// Nobody tells of stores through mappings: what was mapped counts as written.
 Status stamp_written(Context& c, Node& node) {
   const std::unique_lock lock(node.lock);
   PMEMFS_TRY(InodeRecord inode, read_inode(c, node));
@@ -187,8 +183,8 @@ void settle(Context& c, InodeNo ino) {
 
 }  // namespace
 
-Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writable) {
-  if (writable && c.read_only()) {
+Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range) {
+  if (c.read_only()) {
     return Error(EROFS);
   }
   if (range.begin % format::kFrameSize != 0 || range.end % format::kFrameSize != 0 ||
@@ -201,8 +197,8 @@ Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writ
   if (!is_regular(inode)) {
     return Error(EINVAL);
   }
-  return c.has_backing() ? map_host_file(c, *node, inode, range, writable)
-                         : map_extents(c, *node, inode, range, writable);
+  return c.has_backing() ? map_host_file(c, *node, inode, range)
+                         : map_extents(c, *node, inode, range);
 }
 
 Cut::Cut(Context& c, InodeNo ino, std::uint64_t size) : c_(c), ino_(ino), size_(size) {
@@ -238,7 +234,7 @@ Cut::~Cut() {
 }
 
 Status sync_windows(Context& c, Node& node) {
-  const std::vector<Range> ranges = c.exports.writable(node.ino);
+  const std::vector<Range> ranges = c.exports.mapped(node.ino, {0, UINT64_MAX});
   if (ranges.empty()) {
     return {};
   }

@@ -13,7 +13,7 @@
 namespace pmemfs::core {
 
 // See Filesystem::map_window.
-Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range, bool writable);
+Result<WindowMapping> map_window(Context& c, InodeNo ino, Range range);
 
 // Made before a truncation and kept until it is done: has windows unmap what lies wholly beyond
 // `size` of a host file, whose pages go at once: a machine that touches them ends. Not of a durable
@@ -34,12 +34,12 @@ class Cut {
   bool unmapped_ = false;
 };
 
-// What guests have stored through writable mappings becomes persistent: fsync, where data lie in
-// extents. No locks held.
+// What guests have stored through mappings becomes persistent: fsync, where data lie in extents. No
+// locks held.
 Status sync_windows(Context& c, Node& node);
 
-// At the begin of a mount: what machines map still, of daemons before this one. A read-only one did
-// not record it. Nothing is freed before this has returned.
+// At the begin of a mount: what machines map still, of daemons before this one, recorded or not.
+// Nothing is freed before this has returned.
 Status adopt_exports(Context& c);
 
 // Looks which files that wait (Exports) are mapped no more: their flags are cleared, blocks beyond

@@ -27,12 +27,8 @@ Result<MappingRequest> mapping_request(const GuestMessage& message, const GuestO
       !is_range(in.moffset, in.len, options.map_alignment)) {
     return Error(EINVAL);
   }
-  const bool writable = (in.flags & FUSE_SETUPMAPPING_FLAG_WRITE) != 0;
-  if (writable && options.read_only) {
-    return Error(EROFS);
-  }
   // in.fh means nothing: kernels send -1.
-  return MappingRequest{InodeNo(message.header().nodeid), in.foffset, in.len, in.moffset, writable};
+  return MappingRequest{InodeNo(message.header().nodeid), in.foffset, in.len, in.moffset};
 }
 
 Status remove_mappings(const GuestMessage& message, const GuestOptions& options) {

@@ -8,8 +8,7 @@
 namespace pmemfs::fuse {
 
 // Of a message that passed its check. EINVAL: flags that nobody knows or none, not aligned, empty,
-// or beyond what offsets can tell; EROFS: to write, on a read-only export. The inode is not looked
-// at.
+// or beyond what offsets can tell. The inode is not looked at.
 [[nodiscard]] Result<MappingRequest> mapping_request(const GuestMessage& message,
                                                      const GuestOptions& options);
 

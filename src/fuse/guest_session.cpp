@@ -434,6 +434,7 @@ GuestSession::~GuestSession() {
 }
 
 Result<std::unique_ptr<GuestSession>> GuestSession::create(Filesystem& fs, GuestOptions options) {
+  options.window = options.window && !options.read_only;
   auto impl = std::make_unique<Impl>(fs, std::move(options));
   PMEMFS_TRY(const auto trial, GuestChannel::create(impl->edge, false));
   return std::unique_ptr<GuestSession>(new GuestSession(std::move(impl)));

@@ -28,7 +28,6 @@ struct MappingRequest {
   std::uint64_t file_off = 0;
   std::uint64_t len = 0;
   std::uint64_t window_off = 0;
-  bool writable = false;
 };
 
 struct GuestOptions {
@@ -37,8 +36,9 @@ struct GuestOptions {
   IdMap uids{};
   IdMap gids{};
   unsigned map_alignment = 21;  // log2 of bytes
-  bool window = false;          // files may be mapped directly, by the two functions below
-  bool debug = false;           // every request to the log
+  bool window = false;  // files may be mapped directly, by the two functions below, and written
+                        // so: does not count with read_only
+  bool debug = false;   // every request to the log
   std::size_t max_nodes = std::size_t{1} << 22U;    // that the guest may remember at a time: ENFILE
   std::size_t max_handles = std::size_t{1} << 18U;  // open files: ENFILE
   // Called from serve(), several at a time; must not call into the session. They have taken effect

@@ -285,11 +285,10 @@ Result<std::unique_ptr<WindowFiles>> WindowFiles::create(bool region_is_stacked)
   return std::unique_ptr<WindowFiles>(new WindowFiles(std::move(impl)));
 }
 
-Result<UniqueFd> WindowFiles::open(int backing, bool writable) {
+Result<UniqueFd> WindowFiles::open(int backing) {
   PMEMFS_TRY(const std::uint64_t number, impl_->served.files.add(backing));
   const std::string name = std::to_string(number);
-  UniqueFd file(
-      ::openat(impl_->mount.get(), name.c_str(), (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC));
+  UniqueFd file(::openat(impl_->mount.get(), name.c_str(), O_RDWR | O_CLOEXEC));
   const int code = errno;
   // Without a name it goes with its last descriptor, and nothing of ours keeps the host file open.
   (void)::unlinkat(impl_->mount.get(), name.c_str(), 0);

@@ -29,10 +29,10 @@ class WindowFiles {
   WindowFiles(const WindowFiles&) = delete;
   WindowFiles& operator=(const WindowFiles&) = delete;
 
-  // `backing`, an open host file, as the VMM gets it; `backing` stays the caller's. Errors as
-  // open(2); EIO: the kernel does not pass through to it; ENOTCONN, ECONNABORTED: the mount has
-  // ended by an error, for good.
-  Result<base::UniqueFd> open(int backing, bool writable);
+  // `backing`, a host file open to read and write, as the VMM gets it; `backing` stays the
+  // caller's. Errors as open(2); EIO: the kernel does not pass through to it; ENOTCONN,
+  // ECONNABORTED: the mount has ended by an error, for good.
+  Result<base::UniqueFd> open(int backing);
 
   // st_dev of what open() gives, and of nothing else.
   [[nodiscard]] dev_t device() const;

@@ -29,11 +29,11 @@ base::UniqueFd open_again(int fd, int access) {
 
 }  // namespace
 
-Result<base::UniqueFd> export_description(int fd, std::uint64_t key, bool writable) {
+Result<base::UniqueFd> export_description(int fd, std::uint64_t key) {
   if (key >= kExportKeys) {
     return Error(EINVAL);
   }
-  base::UniqueFd own = open_again(fd, writable ? O_RDWR : O_RDONLY);
+  base::UniqueFd own = open_again(fd, O_RDWR);
   if (!own) {
     return Error(errno);
   }

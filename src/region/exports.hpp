@@ -16,8 +16,9 @@ namespace pmemfs::region {
 
 inline constexpr std::uint64_t kExportKeys = 1ULL << 61U;
 
-// `fd` opened once more, with the lock. EINVAL: no key; else as open(2) and fcntl(2).
-Result<base::UniqueFd> export_description(int fd, std::uint64_t key, bool writable);
+// `fd` opened once more, to read and write, with the lock. EINVAL: no key; else as open(2) and
+// fcntl(2).
+Result<base::UniqueFd> export_description(int fd, std::uint64_t key);
 
 // Whether any description holds a lock of keys [key, key + n), but for `fd`'s own. True when the
 // kernel does not say.

@@ -266,11 +266,11 @@ void MappedRegion::fence() {
   pmem_drain();
 }
 
-Result<int> MappedRegion::export_memory(std::uint64_t key, bool writable) {
-  if (writable && options_.read_only) {
+Result<int> MappedRegion::export_memory(std::uint64_t key) {
+  if (options_.read_only) {
     return Error(EROFS);
   }
-  PMEMFS_TRY(base::UniqueFd own, export_description(fd_, key, writable));
+  PMEMFS_TRY(base::UniqueFd own, export_description(fd_, key));
   return own.release();
 }
 

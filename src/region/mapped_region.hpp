@@ -55,7 +55,7 @@ class MappedRegion final : public Region {
   [[nodiscard]] std::uint64_t readable(ByteOff off, std::uint64_t n) const override;
 
   // By locks of the region file (exports.hpp).
-  Result<int> export_memory(std::uint64_t key, bool writable) override;
+  Result<int> export_memory(std::uint64_t key) override;
   [[nodiscard]] bool exported(std::uint64_t key) const override;
   [[nodiscard]] bool any_exported() const override;
   [[nodiscard]] std::vector<std::uint64_t> exported_keys() const override;

@@ -35,9 +35,10 @@ class GuestServer {
               const GuestOptions& options, bool read_only, bool debug)
       : options_(as_served(options, read_only)),
         files_(files),
-        window_(fs, options_.window, !read_only,
-                {[this](int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
-                        bool writable) { return map(fd, fd_off, window_off, len, writable); },
+        window_(fs, options_.window,
+                {[this](int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len) {
+                   return map(fd, fd_off, window_off, len);
+                 },
                  [this](std::uint64_t window_off, std::uint64_t len) {
                    return device_->unmap(window_off, len);
                  }}) {
@@ -79,13 +80,12 @@ class GuestServer {
   }
 
  private:
-  Status map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
-             bool writable) {
+  Status map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len) {
     if (files_ == nullptr) {
-      return device_->map(fd, fd_off, window_off, len, writable);
+      return device_->map(fd, fd_off, window_off, len);
     }
-    PMEMFS_TRY(const base::UniqueFd own, files_->open(fd, writable));
-    return device_->map(own.get(), fd_off, window_off, len, writable);
+    PMEMFS_TRY(const base::UniqueFd own, files_->open(fd));
+    return device_->map(own.get(), fd_off, window_off, len);
   }
 
   void make_session(Filesystem& fs, bool read_only, bool debug) {

@@ -70,13 +70,13 @@ void BackendChannel::close() {
 }
 
 Status BackendChannel::map(int fd, std::uint64_t fd_offset, std::uint64_t window_off,
-                           std::uint64_t len, bool writable) {
+                           std::uint64_t len) {
   wire::ShmemRange range{};
   range.shmid = kWindow;
   range.fd_offset = fd_offset;
   range.shm_offset = window_off;
   range.len = len;
-  range.flags = writable ? wire::kMapWritable : 0;
+  range.flags = wire::kMapWritable;
   return ask(wire::BackendRequest::kShmemMap, range, fd);
 }
 

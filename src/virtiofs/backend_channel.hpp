@@ -42,8 +42,7 @@ class BackendChannel {
   // ENOTCONN: no VMM, no channel, or no ring runs. EAGAIN: a ring stops meanwhile, and it is not
   // known whether this was done. EIO: the VMM refuses. ETIMEDOUT: it does not answer, and its
   // connection is ended. EPROTO: it answers nonsense; the same.
-  Status map(int fd, std::uint64_t fd_offset, std::uint64_t window_off, std::uint64_t len,
-             bool writable);
+  Status map(int fd, std::uint64_t fd_offset, std::uint64_t window_off, std::uint64_t len);
   Status unmap(std::uint64_t window_off, std::uint64_t len);
 
  private:

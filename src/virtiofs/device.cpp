@@ -180,13 +180,12 @@ bool Device::in_window(std::uint64_t off, std::uint64_t len) const {
          len <= options_.window - off;
 }
 
-Status Device::map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
-                   bool writable) {
+Status Device::map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len) {
   if (fd < 0 || fd_off % kPage != 0 || !in_window(window_off, len)) {
     return Error(EINVAL);
   }
   PMEMFS_CHECK(shown_->add(fd));
-  return channel_.map(fd, fd_off, window_off, len, writable);
+  return channel_.map(fd, fd_off, window_off, len);
 }
 
 Status Device::unmap(std::uint64_t window_off, std::uint64_t len) {

@@ -72,8 +72,7 @@ class Device {
   // The window, through the VMM; waits for its answer. EINVAL: not whole pages, or beyond the
   // window. Else BackendChannel's errors: after EAGAIN it may be mapped or not, and must be
   // unmapped before it is used again (which says EIO if it was not).
-  Status map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
-             bool writable);
+  Status map(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len);
   // Exactly what one map() has mapped.
   Status unmap(std::uint64_t window_off, std::uint64_t len);
 

@@ -32,13 +32,13 @@ Status Window::map_place(InodeNo ino, std::uint64_t file_off, std::uint64_t wind
     }
     PMEMFS_CHECK(empty(window_off));
   }
-  PMEMFS_TRY(const WindowMapping mapping, fs_.map_window(ino, file_off, kPlace, writable_));
+  PMEMFS_TRY(const WindowMapping mapping, fs_.map_window(ino, file_off, kPlace));
   const base::UniqueFd fd(mapping.fd);
   Place place{ino, file_off, {}};
   const Status mapped = map_pieces(mapping, place, window_off);
   if (!mapped) {
     take_back(place.pieces);
-    fs_.unmapped_window(ino, file_off, kPlace, writable_);
+    fs_.unmapped_window(ino, file_off, kPlace);
     place.ino = InodeNo();
   }
   if (!place.pieces.empty()) {
@@ -64,7 +64,7 @@ Status Window::map_pieces(const WindowMapping& mapping, Place& place, std::uint6
 Status Window::map_piece(int fd, const WindowPiece& piece, const Piece& there,
                          std::uint64_t window_off) {
   const auto try_it = [&] {
-    return vmm_.map(fd, piece.fd_off, there.window_off, piece.len, writable_);
+    return vmm_.map(fd, piece.fd_off, there.window_off, piece.len);
   };
   const Status first = try_it();
   if (first.code() != EIO) {
@@ -93,7 +93,7 @@ Status Window::empty(std::uint64_t window_off) {
   Place& place = found->second;
   const bool gone = take_back(place.pieces);
   if (place.ino) {
-    fs_.unmapped_window(place.ino, place.file_off, kPlace, writable_);
+    fs_.unmapped_window(place.ino, place.file_off, kPlace);
     place.ino = InodeNo();
   }
   if (!gone) {
@@ -175,7 +175,7 @@ void Window::clear() {
   forget_cut(0, bytes_);
   for (const auto& [window_off, place] : places_) {
     if (place.ino) {
-      fs_.unmapped_window(place.ino, place.file_off, kPlace, writable_);
+      fs_.unmapped_window(place.ino, place.file_off, kPlace);
     }
   }
   places_.clear();

@@ -15,9 +15,9 @@
 namespace pmemfs::virtiofs {
 
 // The guest names places of 2 MiB; each is mapped at once, in as many pieces as the file has there,
-// and taken back at once. A file that this guest may write is mapped writable from the first time
-// on: a VMM maps nothing over what is mapped, and a guest that comes to write asks for the same
-// place again.
+// and taken back at once. All are mapped writable from the first time on: a VMM maps nothing over
+// what is mapped, nor anything read-only (QEMU), and a guest that comes to write asks for the same
+// place again. So a guest that may not write has no window.
 //
 // Thread-safe; one request to the VMM is under way at a time.
 class Window {
@@ -26,15 +26,14 @@ class Window {
 
   // How the VMM is asked: Device::map and Device::unmap.
   struct Vmm {
-    std::function<Status(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len,
-                         bool writable)>
+    std::function<Status(int fd, std::uint64_t fd_off, std::uint64_t window_off, std::uint64_t len)>
         map;
     std::function<Status(std::uint64_t window_off, std::uint64_t len)> unmap;
   };
 
-  // `fs` outlives it. `bytes`: its size. `writable`: the guest may write what it maps.
-  Window(Filesystem& fs, std::uint64_t bytes, bool writable, Vmm vmm)
-      : fs_(fs), bytes_(bytes), writable_(writable), vmm_(std::move(vmm)) {}
+  // `fs` outlives it. `bytes`: its size.
+  Window(Filesystem& fs, std::uint64_t bytes, Vmm vmm)
+      : fs_(fs), bytes_(bytes), vmm_(std::move(vmm)) {}
 
   // All of these are in bytes, multiples of kPlace.
 
@@ -84,7 +83,6 @@ class Window {
 
   Filesystem& fs_;
   const std::uint64_t bytes_;
-  const bool writable_;
   const Vmm vmm_;
 
   mutable std::mutex mutex_;

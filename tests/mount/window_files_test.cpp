@@ -32,9 +32,9 @@ struct Stage {
     REQUIRE(made.ok());
     files = std::move(*made);
   }
-  [[nodiscard]] UniqueFd open(bool writable = true) const {
+  [[nodiscard]] UniqueFd open() const {
     const UniqueFd host = open_file(path, O_RDWR);
-    auto opened = files->open(host.get(), writable);
+    auto opened = files->open(host.get());
     REQUIRE(opened.ok());
     return std::move(*opened);
   }
@@ -80,17 +80,6 @@ TEST_CASE("what is mapped beyond the end is the file when it grows") {
   CHECK(stat_of(stage.path).st_size == kMiB);
 }
 
-TEST_CASE("what is opened to read cannot be mapped writable") {
-  const Stage stage;
-  const UniqueFd file = stage.open(false);
-  CHECK(Mapped(file.get(), kPage).error() == Errno{EACCES});
-  const Mapped mapped(file.get(), kPage, MAP_SHARED, PROT_READ);
-  REQUIRE(mapped.data() != nullptr);
-  CHECK(mapped.text(0, kPage) == pattern(10'000, 1).substr(0, kPage));
-  EXPECT_ERRNO(EACCES, ::mprotect(mapped.data(), kPage, PROT_READ | PROT_WRITE));
-  EXPECT_ERRNO(EBADF, ::write(file.get(), "x", 1));
-}
-
 TEST_CASE("a mapping keeps the host file, and nothing does after it") {
   const Stage stage;
   {
@@ -126,7 +115,7 @@ TEST_CASE("many files leave nothing behind, and each is its own") {
   for (int i = 0; i < 300; ++i) {
     const UniqueFd file = stage.open();
     const UniqueFd host = open_file(other, O_RDWR);
-    auto opened = stage.files->open(host.get(), true);
+    auto opened = stage.files->open(host.get());
     REQUIRE(opened.ok());
     REQUIRE(Mapped(file.get(), kPage).text(0, 12) == pattern(10'000, 1).substr(0, 12));
     REQUIRE(Mapped(opened->get(), kPage).text(0, 12) == "another file");
@@ -137,9 +126,9 @@ TEST_CASE("many files leave nothing behind, and each is its own") {
 
 TEST_CASE("what is no file cannot be given") {
   const Stage stage;
-  CHECK(stage.files->open(-1, true).code() == EBADF);
+  CHECK(stage.files->open(-1).code() == EBADF);
   const UniqueFd dir = open_file(stage.dir.path(), O_RDONLY);
-  CHECK(stage.files->open(dir.get(), false).code() == EIO);
+  CHECK(stage.files->open(dir.get()).code() == EIO);
   (void)stage.open();  // and the next one can
 }
 
@@ -172,7 +161,7 @@ TEST_CASE("when the mount ends by an error nobody waits for it") {
   const Errno late = asks_the_mount();
   NEED_OK(::setrlimit(RLIMIT_NOFILE, &before));
   CHECK(late != Errno{});
-  CHECK(stage.files->open(host.get(), true).code() == ENOTCONN);
+  CHECK(stage.files->open(host.get()).code() == ENOTCONN);
   mapped.store(0, "what is mapped stays");
   CHECK(read_some(stage.path, 20, 0) == "what is mapped stays");
 }

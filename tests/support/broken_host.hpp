@@ -19,9 +19,6 @@ class Passing : public BackingDir {
   explicit Passing(BackingDir& host) : host_(host) {}
   Result<int> create(BackingName n) override { return host_.create(n); }
   Result<int> open(BackingName n) override { return host_.open(n); }
-  Result<int> open_to_export(BackingName n, bool writable) override {
-    return host_.open_to_export(n, writable);
-  }
   Status unlink(BackingName n) override { return host_.unlink(n); }
   Result<HostStat> stat(BackingName n) override { return host_.stat(n); }
   Result<HostStat> stat_fd(int fd) override { return host_.stat_fd(fd); }

@@ -68,7 +68,6 @@ class SimBackingDir final : public BackingDir {
 
   Result<int> create(BackingName name) override;
   Result<int> open(BackingName name) override;
-  Result<int> open_to_export(BackingName name, bool /*writable*/) override { return open(name); }
   Status unlink(BackingName name) override;
   Result<HostStat> stat(BackingName name) override;
   Result<HostStat> stat_fd(int fd) override;

@@ -269,7 +269,7 @@ std::unique_ptr<SimRegion> SimRegion::crash(Chooser& chooser) const {
   return after;
 }
 
-Result<int> SimRegion::export_memory(std::uint64_t key, bool /*writable*/) {
+Result<int> SimRegion::export_memory(std::uint64_t key) {
   if (export_error_ != 0) {
     return Error(export_error_);
   }

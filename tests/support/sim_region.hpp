@@ -57,7 +57,7 @@ class SimRegion final : public Region {
   // ENOSPC beyond the limit, or what fail_grow() said.
   Status grow(std::uint64_t new_size) override;
   // An empty memfd. Lives until end_export(), power failures included: a test's VMM decides.
-  Result<int> export_memory(std::uint64_t key, bool writable) override;
+  Result<int> export_memory(std::uint64_t key) override;
   [[nodiscard]] bool exported(std::uint64_t key) const override;
   [[nodiscard]] bool any_exported() const override;
   [[nodiscard]] std::vector<std::uint64_t> exported_keys() const override;

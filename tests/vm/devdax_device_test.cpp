@@ -180,7 +180,7 @@ TEST_CASE("an export of the device lives as long as its last mapping") {
   CHECK(alignment == 2 * kMiB);
   base::UniqueFd fd;
   {
-    const auto exported = memory.export_memory(7, true);
+    const auto exported = memory.export_memory(7);
     REQUIRE(exported.ok());
     fd = base::UniqueFd(*exported);
   }

@@ -88,7 +88,7 @@ class WindowModel {
     for (auto at = booked_.lower_bound({ino, 0}); at != booked_.end() && at->first.first == ino;
          at = booked_.erase(at)) {
       for (int i = 0; i < at->second; ++i) {
-        rig_.fs().unmapped_window(ino, at->first.second, kFrame, true);
+        rig_.fs().unmapped_window(ino, at->first.second, kFrame);
       }
     }
     if (in_kernel) {

@@ -44,8 +44,8 @@ class Machine {
  public:
   explicit Machine(CoreRig& rig) : rig_(rig) {}
 
-  int map(InodeNo ino, std::uint64_t off, bool writable = true) {
-    auto mapped = rig_.fs().map_window(ino, off, kFrame, writable);
+  int map(InodeNo ino, std::uint64_t off) {
+    auto mapped = rig_.fs().map_window(ino, off, kFrame);
     if (!mapped) {
       return mapped.code();
     }
@@ -54,9 +54,7 @@ class Machine {
     return 0;
   }
   // The VMM has answered; the kernel may know of the mapping still.
-  void unmapped(InodeNo ino, std::uint64_t off, bool writable = true) {
-    rig_.fs().unmapped_window(ino, off, kFrame, writable);
-  }
+  void unmapped(InodeNo ino, std::uint64_t off) { rig_.fs().unmapped_window(ino, off, kFrame); }
   void let_go(InodeNo ino) { rig_.region().end_export(ino.value); }
   // A store of the guest to offset `off` of what was mapped last.
   void store(std::uint64_t off, std::string_view bytes) {

@@ -76,10 +76,10 @@ TEST_CASE("what cannot be mapped is refused") {
   Machine machine(rig);
   CHECK(machine.map(ino, kFrame) == ENXIO);
   CHECK(machine.map(rig.stat("dir").ino, 0) == EINVAL);
-  CHECK(rig.fs().map_window(ino, 4096, kFrame, true).code() == EINVAL);
-  CHECK(rig.fs().map_window(ino, 0, kFrame + 4096, true).code() == EINVAL);
-  CHECK(rig.fs().map_window(ino, UINT64_MAX - kFrame + 1, kFrame, true).code() == EINVAL);
-  CHECK(rig.fs().map_window(ino, 0, 0, true).code() == EINVAL);
+  CHECK(rig.fs().map_window(ino, 4096, kFrame).code() == EINVAL);
+  CHECK(rig.fs().map_window(ino, 0, kFrame + 4096).code() == EINVAL);
+  CHECK(rig.fs().map_window(ino, UINT64_MAX - kFrame + 1, kFrame).code() == EINVAL);
+  CHECK(rig.fs().map_window(ino, 0, 0).code() == EINVAL);
   CHECK(machine.map(InodeNo(999), 0) == ENOENT);
   CHECK(rig.fs().status().window_bytes == 0);
 }
@@ -301,8 +301,8 @@ TEST_CASE("of a host file a machine gets a descriptor of its own") {
   rig.put("file", content_of(300000, 'a'));
   REQUIRE(rig.set_durable("file") == 0);
   const InodeNo ino = rig.stat("file").ino;
-  CHECK(rig.fs().map_window(ino, kFrame, kFrame, true).code() == ENXIO);
-  auto mapped = rig.fs().map_window(ino, 0, kFrame, true);
+  CHECK(rig.fs().map_window(ino, kFrame, kFrame).code() == ENXIO);
+  auto mapped = rig.fs().map_window(ino, 0, kFrame);
   REQUIRE(mapped.ok());
   REQUIRE(mapped->pieces.size() == 1);
   CHECK(mapped->pieces[0].fd_off == 0);
@@ -325,7 +325,7 @@ TEST_CASE("a host file is unmapped before it is cut, as far as it is beyond the 
   rig.fs().set_window_hooks({[&](InodeNo which, std::uint64_t size) {
                                CHECK(which == ino);
                                CHECK(rig.stat("file").size == 300000);
-                               const auto now = rig.fs().map_window(ino, 0, kFrame, true);
+                               const auto now = rig.fs().map_window(ino, 0, kFrame);
                                CHECK(now.code() == (size == 0 ? EAGAIN : 0));
                                if (now) {
                                  ::close(now->fd);
@@ -335,7 +335,7 @@ TEST_CASE("a host file is unmapped before it is cut, as far as it is beyond the 
                              [&](InodeNo which) {
                                CHECK(which == ino);
                                sizes_after.push_back(rig.stat("file").size);
-                               const auto again = rig.fs().map_window(ino, 0, kFrame, true);
+                               const auto again = rig.fs().map_window(ino, 0, kFrame);
                                CHECK(again.code() == (sizes_after.back() == 0 ? ENXIO : 0));
                                if (again) {
                                  ::close(again->fd);
@@ -350,7 +350,7 @@ TEST_CASE("a host file is unmapped before it is cut, as far as it is beyond the 
   };
   cut_to(10);
   CHECK(cuts.empty());
-  auto mapped = rig.fs().map_window(ino, 0, kFrame, true);
+  auto mapped = rig.fs().map_window(ino, 0, kFrame);
   REQUIRE(mapped.ok());
   ::close(mapped->fd);
   cuts.clear();
@@ -375,7 +375,7 @@ TEST_CASE(
   CoreRig rig(CoreRig::Data::kBacking);
   rig.put("file", content_of(3 * kFrame, 'a'));
   const InodeNo ino = rig.stat("file").ino;
-  auto mapped = rig.fs().map_window(ino, 0, kFrame, true);
+  auto mapped = rig.fs().map_window(ino, 0, kFrame);
   REQUIRE(mapped.ok());
   ::close(mapped->fd);
   int cuts = 0;
@@ -401,7 +401,7 @@ TEST_CASE("the kernel knows what lives of a real region's memory") {
   REQUIRE(made.ok());
   REQUIRE(fs->write(made->opened.handle, 0, bytes("content"), false, false).ok());
   const InodeNo ino = made->attributes.ino;
-  auto mapped = fs->map_window(ino, 0, kFrame, true);
+  auto mapped = fs->map_window(ino, 0, kFrame);
   REQUIRE(mapped.ok());
   REQUIRE(mapped->pieces.size() == 1);
   base::UniqueFd fd(mapped->fd);
@@ -409,7 +409,7 @@ TEST_CASE("the kernel knows what lives of a real region's memory") {
                         static_cast<off_t>(mapped->pieces[0].fd_off));
   REQUIRE(memory != MAP_FAILED);
   fd = {};
-  fs->unmapped_window(ino, 0, kFrame, true);
+  fs->unmapped_window(ino, 0, kFrame);
   CHECK(std::memcmp(memory, "content", 7) == 0);
   std::memcpy(memory, "CONTENT", 7);
   std::array<std::byte, 7> read{};

@@ -100,7 +100,7 @@ TEST_CASE("an export lives as long as its last descriptor or mapping") {
   const auto handle = make(dir.path() + "/region");
   Region& region = handle->region();
   CHECK_FALSE(region.any_exported());
-  const auto fd = region.export_memory(7, true);
+  const auto fd = region.export_memory(7);
   REQUIRE(fd.ok());
   UniqueFd own(*fd);
   CHECK(region.exported(7));
@@ -112,7 +112,7 @@ TEST_CASE("an export lives as long as its last descriptor or mapping") {
   REQUIRE(memory != MAP_FAILED);
   own = {};
   CHECK(region.exported(7));
-  const auto second = region.export_memory(7, false);
+  const auto second = region.export_memory(7);
   REQUIRE(second.ok());
   ::munmap(memory, 4096);
   CHECK(region.exported(7));
@@ -130,7 +130,7 @@ TEST_CASE("all keys that live are told, each once") {
   std::vector<UniqueFd> exports;
   for (const std::uint64_t key : keys) {
     for (int i = 0; i < (key % 2 == 0 ? 1 : 3); ++i) {
-      const auto fd = region.export_memory(key, false);
+      const auto fd = region.export_memory(key);
       REQUIRE(fd.ok());
       exports.emplace_back(*fd);
     }
@@ -142,14 +142,10 @@ TEST_CASE("all keys that live are told, each once") {
   CHECK(region.exported_keys().empty());
 }
 
-TEST_CASE("an export that is not to be written is not writable") {
+TEST_CASE("a key that is none is refused") {
   const TempDir dir;
   const auto handle = make(dir.path() + "/region");
-  const auto fd = handle->region().export_memory(7, false);
-  REQUIRE(fd.ok());
-  const UniqueFd own(*fd);
-  CHECK((::fcntl(own.get(), F_GETFL) & O_ACCMODE) == O_RDONLY);
-  CHECK(handle->region().export_memory(region::kExportKeys, true).code() == EINVAL);
+  CHECK(handle->region().export_memory(region::kExportKeys).code() == EINVAL);
 }
 
 TEST_CASE("an export outlives the one who gave it, and a region under it is not made anew") {
@@ -158,7 +154,7 @@ TEST_CASE("an export outlives the one who gave it, and a region under it is not 
   Machine machine;
   {
     const auto handle = make(path);
-    const auto fd = handle->region().export_memory(7, true);
+    const auto fd = handle->region().export_memory(7);
     REQUIRE(fd.ok());
     const UniqueFd own(*fd);
     machine.map(own.get());

@@ -274,7 +274,7 @@ TEST_CASE("a region that another daemon has given away is no memory, as long as 
   const SharedMemory memory(kMiB, 0x10'0000, 0x7000'0000'0000);
   const SharedMemory file(kMiB, 0x20'0000, 0x6000'0000'0000);
   GuestMemoryMap map{kNothingShown};
-  auto given = region::export_description(file.fd(), 7, true);
+  auto given = region::export_description(file.fd(), 7);
   REQUIRE(given.ok());
   REQUIRE(map.add(memory.region(), memory.fd()).ok());
   REQUIRE(map.add(file.region(), given->get()).ok());

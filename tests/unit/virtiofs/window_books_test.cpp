@@ -25,14 +25,14 @@ constexpr Caller kCaller{.uid = 0, .gid = 0, .pid = 1, .umask = 022};
 struct Mapped {
   std::uint64_t len = 0;
   std::uint64_t fd_off = 0;
-  bool writable = false;
 };
 
 class Vmm {
  public:
   Window::Vmm functions() {
-    return {[this](int fd, std::uint64_t fd_off, std::uint64_t off, std::uint64_t len,
-                   bool writable) { return map(fd, fd_off, off, len, writable); },
+    return {[this](int fd, std::uint64_t fd_off, std::uint64_t off, std::uint64_t len) {
+              return map(fd, fd_off, off, len);
+            },
             [this](std::uint64_t off, std::uint64_t len) {
               return unmap(off, len);
             }};
@@ -52,7 +52,7 @@ class Vmm {
   int calls = 0;
 
  private:
-  Status map(int fd, std::uint64_t fd_off, std::uint64_t off, std::uint64_t len, bool writable) {
+  Status map(int fd, std::uint64_t fd_off, std::uint64_t off, std::uint64_t len) {
     struct stat st {};
     REQUIRE(::fstat(fd, &st) == 0);
     calls++;
@@ -67,7 +67,7 @@ class Vmm {
     if (overlaps) {
       return Error(EIO);
     }
-    now[off] = {len, fd_off, writable};
+    now[off] = {len, fd_off};
     return error != 0 ? Status(Error(error)) : Status();
   }
   Status unmap(std::uint64_t off, std::uint64_t len) {
@@ -86,8 +86,7 @@ class Vmm {
 };
 
 struct Rig {
-  explicit Rig(bool writable = true)
-      : fs(make_filesystem(region)), window(*fs, 8 * kPlace, writable, vmm.functions()) {}
+  Rig() : fs(make_filesystem(region)), window(*fs, 8 * kPlace, vmm.functions()) {}
 
   // A file that lies in whole frames.
   InodeNo file(const std::string& name, std::uint64_t size) {
@@ -116,7 +115,6 @@ TEST_CASE("places are mapped and unmapped") {
   CHECK(rig.window.mapped() == 2 * kPlace);
   CHECK(rig.fs->status().window_bytes == 2 * kPlace);
   CHECK(rig.vmm.now.begin()->first == 4 * kPlace);
-  CHECK(rig.vmm.now.begin()->second.writable);
   REQUIRE(rig.window.unmap(4 * kPlace, kPlace).ok());
   CHECK(rig.vmm.bytes() == kPlace);
   REQUIRE(rig.window.unmap(0, 8 * kPlace).ok());
@@ -156,13 +154,6 @@ TEST_CASE("beyond the window, and beyond the file, nothing is mapped") {
   CHECK(rig.vmm.calls == 0);
 }
 
-TEST_CASE("an export that is read only is mapped so") {
-  Rig rig(false);
-  const InodeNo ino = rig.file("file", kPlace);
-  REQUIRE(rig.window.map(ino, 0, 0, kPlace).ok());
-  CHECK_FALSE(rig.vmm.now.begin()->second.writable);
-}
-
 TEST_CASE("what is mapped only in part is taken back") {
   Rig rig;
   // Two files block by block in turns: a place of one has many pieces.
@@ -186,7 +177,7 @@ TEST_CASE("what is mapped only in part is taken back") {
   REQUIRE(rig.window.unmap(0, kPlace).ok());
   CHECK(rig.vmm.now.empty());
   // In the way of the second piece lies what nobody knows of.
-  rig.vmm.now[8192] = {8192, 0, true};
+  rig.vmm.now[8192] = {8192, 0};
   CHECK(rig.window.map(ino, 0, 0, kPlace).code() == EIO);
   CHECK(rig.vmm.bytes() == 8192);
   CHECK(rig.fs->status().window_bytes == 0);
@@ -195,7 +186,7 @@ TEST_CASE("what is mapped only in part is taken back") {
 TEST_CASE("what an earlier daemon left in the window gives way") {
   Rig rig;
   const InodeNo ino = rig.file("file", kPlace);
-  rig.vmm.now[0] = {kPlace, 0, true};
+  rig.vmm.now[0] = {kPlace, 0};
   REQUIRE(rig.window.map(ino, 0, 0, kPlace).ok());
   CHECK(rig.vmm.bytes() == kPlace);
 }

@@ -23,9 +23,7 @@ struct WindowRig : Rig {
   [[nodiscard]] std::string seen(std::uint64_t off) {
     return {reinterpret_cast<const char*>(frontend().window() + off), 11};
   }
-  Status map(std::uint64_t off = 0, bool writable = true) {
-    return device().map(file.get(), kUnit, off, kUnit, writable);
-  }
+  Status map(std::uint64_t off = 0) { return device().map(file.get(), kUnit, off, kUnit); }
 
   base::UniqueFd file{::memfd_create("file", MFD_CLOEXEC)};
 };
@@ -39,7 +37,7 @@ TEST_CASE("what is mapped is what the guest sees") {
   REQUIRE(::pread(rig.file.get(), &first, 1, kUnit) == 1);
   CHECK(first == 'I');
   REQUIRE(rig.device().unmap(2 * kUnit, kUnit).ok());
-  REQUIRE(rig.map(0, false).ok());
+  REQUIRE(rig.map(0).ok());
   CHECK(rig.seen(0) == "In the file");
 }
 
@@ -48,7 +46,7 @@ TEST_CASE("what the VMM tells of its window as memory is not served as such") {
   WindowRig rig;
   const SharedMemory shown(kUnit, 0x8000'0000, 0x6000'0000'0000);
   shown.data()[0] = std::byte{'x'};
-  REQUIRE(rig.device().map(shown.fd(), 0, 0, kUnit, true).ok());
+  REQUIRE(rig.device().map(shown.fd(), 0, 0, kUnit).ok());
   REQUIRE(rig.frontend().set_memory({&rig.memory(), &shown}) == 0);
   DriverRing& ring = rig.ring(1);
   std::byte* const place = rig.memory().data() + (14U << 20U);
@@ -106,13 +104,13 @@ TEST_CASE("nothing outside of the window is asked for") {
   WindowRig rig;
   Device& device = rig.device();
   const int fd = rig.file.get();
-  CHECK(device.map(fd, 0, 8U << 20U, 4096, true).code() == EINVAL);
-  CHECK(device.map(fd, 0, 7U << 20U, kUnit, true).code() == EINVAL);
-  CHECK(device.map(fd, 0, 0, 0, true).code() == EINVAL);
-  CHECK(device.map(fd, 0, 1, 4096, true).code() == EINVAL);
-  CHECK(device.map(fd, 100, 0, 4096, true).code() == EINVAL);
-  CHECK(device.map(fd, 0, 0, ~std::uint64_t{4095}, true).code() == EINVAL);
-  CHECK(device.map(-1, 0, 0, 4096, true).code() == EINVAL);
+  CHECK(device.map(fd, 0, 8U << 20U, 4096).code() == EINVAL);
+  CHECK(device.map(fd, 0, 7U << 20U, kUnit).code() == EINVAL);
+  CHECK(device.map(fd, 0, 0, 0).code() == EINVAL);
+  CHECK(device.map(fd, 0, 1, 4096).code() == EINVAL);
+  CHECK(device.map(fd, 100, 0, 4096).code() == EINVAL);
+  CHECK(device.map(fd, 0, 0, ~std::uint64_t{4095}).code() == EINVAL);
+  CHECK(device.map(-1, 0, 0, 4096).code() == EINVAL);
   CHECK(device.unmap(4096, ~std::uint64_t{4095}).code() == EINVAL);
   CHECK(rig.frontend().window_requests() == 0);
 }
@@ -122,7 +120,7 @@ TEST_CASE("without a VMM, a channel or a ring nothing can be mapped") {
   base::UniqueFd file(::memfd_create("file", MFD_CLOEXEC));
   REQUIRE(::ftruncate(file.get(), 4096) == 0);
   const auto map = [&] {
-    return rig.device().map(file.get(), 0, 0, 4096, true).code();
+    return rig.device().map(file.get(), 0, 0, 4096).code();
   };
   CHECK(map() == ENOTCONN);
   VirtiofsFrontend& vmm = rig.connect();
