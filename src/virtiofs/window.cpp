@@ -119,10 +119,13 @@ Status Window::unmap(std::uint64_t window_off, std::uint64_t len) {
 
 void Window::unmap_beyond(InodeNo ino, std::uint64_t size) {
   const std::lock_guard lock(mutex_);
+  const auto file = fs_.getattr(ino);
   for (auto at = places_.begin(); at != places_.end();) {
     const auto& [window_off, place] = *at++;
     if (place.ino == ino && place.file_off >= size) {
-      cut_[window_off] = {ino, place.file_off};
+      if (file) {
+        cut_[window_off] = {ino, file->generation, place.file_off};
+      }
       (void)empty(window_off);
     }
   }
@@ -134,10 +137,20 @@ Status Window::map_again(InodeNo ino, std::uint64_t size) {
     return {};
   }
   const std::lock_guard lock(mutex_);
+  const auto file = fs_.getattr(ino);
+  if (!file) {
+    return {};
+  }
   Status result;
   std::erase_if(cut_, [&](const auto& entry) {
     const auto& [window_off, cut] = entry;
-    if (cut.ino != ino || cut.file_off >= size || !result) {
+    if (cut.ino != ino || !result) {
+      return false;
+    }
+    if (cut.generation != file->generation) {
+      return true;
+    }
+    if (cut.file_off >= size) {
       return false;
     }
     const Status mapped = map_place(ino, cut.file_off, window_off);

@@ -43,7 +43,8 @@ class Window {
   // What is not mapped stays so. EINVAL: beyond the window.
   Status unmap(std::uint64_t window_off, std::uint64_t len);
   // What lies at `size` bytes of the file or beyond. The guest does not know: its place stays the
-  // file's until it is unmapped or used for something else.
+  // file's until it is unmapped or used for something else. The caller holds the inode, here and in
+  // the next two.
   void unmap_beyond(InodeNo ino, std::uint64_t size);
   // The guest is about to learn that the file has `size` bytes, or some number of bytes
   // (UINT64_MAX): as map_again(), and Filesystem::cover_window().
@@ -87,9 +88,11 @@ class Window {
 
   mutable std::mutex mutex_;
   std::map<std::uint64_t, Place> places_;  // by offset in the window
-  // What the guest takes for mapped and is not, by its offset in the window.
+  // What the guest takes for mapped and is not, by its offset in the window. Nothing keeps the
+  // file: another one may get its number, which this guest was not found to have a right to.
   struct CutPlace {
     InodeNo ino;
+    std::uint64_t generation = 0;
     std::uint64_t file_off = 0;
   };
   std::map<std::uint64_t, CutPlace> cut_;

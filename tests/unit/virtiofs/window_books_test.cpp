@@ -275,6 +275,21 @@ TEST_CASE(
   CHECK(rig.window.mapped() == 2 * kPlace);
 }
 
+TEST_CASE("what was cut is not mapped again from another file that has got the number") {
+  Rig rig;
+  const InodeNo ino = rig.file("file", 2 * kPlace);
+  REQUIRE(rig.window.map(ino, 0, 0, 2 * kPlace).ok());
+  rig.window.unmap_beyond(ino, 0);
+  rig.region.end_export(ino.value);
+  REQUIRE(rig.fs->unlink(kRootInode, "file").ok());
+  rig.fs->forget(ino, 1);
+  REQUIRE(rig.fs->sync().ok());
+  REQUIRE(rig.file("another", 2 * kPlace) == ino);
+  REQUIRE(rig.window.map_again(ino, UINT64_MAX).ok());
+  CHECK(rig.window.mapped() == 0);
+  CHECK(rig.vmm.now.empty());
+}
+
 TEST_CASE("a guest that begins anew finds nothing mapped, whatever its monitor has kept") {
   Rig rig;
   const InodeNo ino = rig.file("file", 2 * kPlace);
