@@ -106,10 +106,10 @@ Status BackendChannel::ask(wire::BackendRequest request, const wire::ShmemRange&
 Status BackendChannel::answer(wire::BackendRequest request) {
   const auto deadline = std::chrono::steady_clock::now() + patience_;
   for (;;) {
-    const auto left =
-        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
-    switch (wait_readable(socket_.get(), interrupt_.fd(),
-                          std::max(left, std::chrono::milliseconds(0)))) {
+    const auto left = std::max(
+        std::chrono::milliseconds(0),
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()));
+    switch (wait_readable(socket_.get(), interrupt_.fd(), left)) {
       case Waited::kInterrupted:
         ++stale_;
         return Error(EAGAIN);
@@ -119,7 +119,7 @@ Status BackendChannel::answer(wire::BackendRequest request) {
         break;
     }
     bool refused = false;
-    PMEMFS_CHECK(take_answer(request, refused));
+    PMEMFS_CHECK(take_answer(request, left, refused));
     if (stale_ == 0) {
       return refused ? Status(Error(EIO)) : Status();
     }
@@ -127,10 +127,12 @@ Status BackendChannel::answer(wire::BackendRequest request) {
   }
 }
 
-// One answer, perhaps one that nobody waits for.
-Status BackendChannel::take_answer(wire::BackendRequest request, bool& refused) {
+// One answer, perhaps one that nobody waits for. It is there, unless the VMM, which may have our
+// end of the socket, too, has read it itself.
+Status BackendChannel::take_answer(wire::BackendRequest request, std::chrono::milliseconds time,
+                                   bool& refused) {
   Message message;
-  const auto got = receive(socket_.get(), -1, message);
+  const auto got = receive(socket_.get(), -1, message, time);
   if (!got || !*got) {
     return give_up(got ? ENOTCONN : got.code());
   }

@@ -48,7 +48,7 @@ class BackendChannel {
  private:
   Status ask(wire::BackendRequest request, const wire::ShmemRange& range, int fd);
   Status answer(wire::BackendRequest request);
-  Status take_answer(wire::BackendRequest request, bool& refused);
+  Status take_answer(wire::BackendRequest request, std::chrono::milliseconds time, bool& refused);
   Status give_up(int code);
 
   const std::chrono::milliseconds patience_;

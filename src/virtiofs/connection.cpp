@@ -1,5 +1,7 @@
 #include "virtiofs/connection.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -18,6 +20,16 @@ constexpr std::uint64_t kProtocolFeatures = wire::kMultiQueue | wire::kReplyAck 
                                             wire::kBackendReq | wire::kConfig |
                                             wire::kBackendSendFd | wire::kCanResetDevice;
 constexpr std::uint32_t kConfigHead = sizeof(wire::ConfigAccess);
+
+// Sockets of other kinds may be readable for ever, and have nothing to read.
+bool is_stream(int fd) {
+  const auto option = [fd](int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    return ::getsockopt(fd, SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+  };
+  return option(SO_DOMAIN) == AF_UNIX && option(SO_TYPE) == SOCK_STREAM;
+}
 
 }  // namespace
 
@@ -239,7 +251,7 @@ std::vector<Queue*> Connection::restart() {
 }
 
 Status Connection::set_backend_fd(Message& message) {
-  if (message.fd_count != 1) {
+  if (message.fd_count != 1 || !is_stream(message.fds[0].get())) {
     return Error(EPROTO);
   }
   parts_.channel.open(std::move(message.fds[0]));

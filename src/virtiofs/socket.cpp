@@ -118,11 +118,18 @@ Waited wait_readable(int socket, int interrupt, milliseconds time) {
   }
 }
 
-Result<bool> receive(int socket, int interrupt, Message& message) {
+Result<bool> receive(int socket, int interrupt, Message& message, milliseconds time) {
+  const Clock::time_point end = Clock::now() + time;
   std::size_t have = 0;
   for (;;) {
-    if (wait_readable(socket, interrupt, milliseconds(-1)) == Waited::kInterrupted) {
-      return false;
+    const milliseconds left = time.count() < 0 ? time : milliseconds(left_until(end));
+    switch (wait_readable(socket, interrupt, left)) {
+      case Waited::kInterrupted:
+        return false;
+      case Waited::kTimeout:
+        return Error(ETIMEDOUT);
+      case Waited::kReadable:
+        break;
     }
     const auto first = receive_first(socket, message);
     if (first) {
@@ -131,6 +138,9 @@ Result<bool> receive(int socket, int interrupt, Message& message) {
     }
     if (first.code() != EAGAIN && first.code() != EINTR) {
       return first.code() == ECONNRESET ? Result<bool>(false) : first.error();
+    }
+    if (time.count() >= 0 && Clock::now() >= end) {
+      return Error(ETIMEDOUT);
     }
   }
   if (have == 0) {

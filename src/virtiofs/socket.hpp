@@ -46,8 +46,10 @@ Waited wait_readable(int socket, int interrupt, std::chrono::milliseconds time);
 
 // The next message. False: the peer closed the socket between two messages, or `interrupt` became
 // readable. EPROTO: not a message: wrong version or flags, too long, more descriptors than any
-// message has, or its end is missing. ETIMEDOUT: half a message came, and then nothing for long.
-Result<bool> receive(int socket, int interrupt, Message& message);
+// message has, or its end is missing. ETIMEDOUT: half a message came, and then nothing for long; or
+// none within `time`, unless that is negative.
+Result<bool> receive(int socket, int interrupt, Message& message,
+                     std::chrono::milliseconds time = std::chrono::milliseconds(-1));
 
 // The whole of `bytes`, `fd` (or -1) with its first one. ETIMEDOUT: the peer does not read; then a
 // part may be sent, and the socket is of no more use. Other errors: sendmsg(2)'s; no SIGPIPE.

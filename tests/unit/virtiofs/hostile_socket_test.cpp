@@ -196,6 +196,17 @@ const std::array kLies{
         [](VirtiofsFrontend& vmm, SharedMemory&) {
           vmm.send(Request::kSetBackendReqFd);
         }},
+    Lie{"a channel that is a socket of another kind",
+        [](VirtiofsFrontend& vmm, SharedMemory&) {
+          const base::UniqueFd datagrams(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+          const std::array fds{datagrams.get()};
+          vmm.send(Request::kSetBackendReqFd, {}, fds);
+        }},
+    Lie{"a channel that is no socket",
+        [](VirtiofsFrontend& vmm, SharedMemory& memory) {
+          const std::array fds{memory.fd()};
+          vmm.send(Request::kSetBackendReqFd, {}, fds);
+        }},
     Lie{"enabled by more than one",
         [](VirtiofsFrontend& vmm, SharedMemory&) {
           vmm.send_value(Request::kSetVringEnable, wire::VringState{1, 2});
@@ -303,6 +314,16 @@ TEST_CASE("half a message is not waited for by who is to stop") {
   reader.join();
   CHECK(code == 0);
   CHECK_FALSE(whole);
+}
+
+// A VMM may read from our end of the channel, too, what we were told is there.
+TEST_CASE("an answer that somebody else has read is not waited for without end") {
+  std::array<int, 2> pair{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair.data()) == 0);
+  const base::UniqueFd ours(pair[0]);
+  const base::UniqueFd theirs(pair[1]);
+  Message message;
+  CHECK(receive(ours.get(), -1, message, std::chrono::milliseconds(10)).code() == ETIMEDOUT);
 }
 
 TEST_CASE("a message in single bytes is a message") {
