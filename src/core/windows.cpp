@@ -99,11 +99,10 @@ Status record_export(Context& c, InodeRecord& inode) {
   return commit_inode(c, inode);
 }
 
-Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Range range) {
-  if (range.begin >= inode.size.load()) {
-    return Error(ENXIO);
-  }
+// Recorded before anything is filled beyond the end: when it fails that is given back, too.
+Result<WindowMapping> give_extents(Context& c, Node& node, InodeRecord& inode, Range range) {
   PMEMFS_CHECK(extent_data::load(c, node, inode));
+  PMEMFS_CHECK(record_export(c, inode));
   Region& region = c.store->region();
   auto pieces = pieces_of(*node.extents, region, range);
   if (pieces.code() == EOPNOTSUPP) {
@@ -114,14 +113,20 @@ Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Ra
   if (!pieces) {
     return pieces.error();
   }
-  PMEMFS_CHECK(record_export(c, inode));
-  const auto fd = region.export_memory(inode.ino.load());
-  if (!fd) {
-    c.exports.wait(node.ino);  // what was filled beyond the end goes again
-    return Error(fd.code());
-  }
+  PMEMFS_TRY(const int fd, region.export_memory(inode.ino.load()));
   c.exports.add(node.ino, range, range.end);
-  return mapping_with(base::UniqueFd(*fd), std::move(pieces).value());
+  return mapping_with(base::UniqueFd(fd), std::move(pieces).value());
+}
+
+Result<WindowMapping> map_extents(Context& c, Node& node, InodeRecord& inode, Range range) {
+  if (range.begin >= inode.size.load()) {
+    return Error(ENXIO);
+  }
+  auto mapping = give_extents(c, node, inode, range);
+  if (!mapping) {
+    c.exports.wait(node.ino);
+  }
+  return mapping;
 }
 
 // Lock: exclusive.

@@ -272,6 +272,25 @@ TEST_CASE("a region that is mapped in frames alone gives durable files whole one
   CHECK(rig.get("ordinary") == content_of(5000, 'b'));
 }
 
+TEST_CASE("a file that cannot be mapped for want of a frame keeps nothing of what was filled") {
+  CoreRig rig(CoreRig::Data::kExtents);
+  rig.region().set_mapping_alignment(kFrame);
+  rig.put("file", "content");
+  const int count = fill_region(rig);
+  for (int i = 0; i < count; i += 2) {
+    REQUIRE(rig.fs().unlink(kRootInode, "fill" + std::to_string(i)).ok());
+  }
+  const std::uint64_t free = rig.fs().status().region_bytes_free;
+  REQUIRE(free > 2 * kFrame);
+  const InodeNo ino = rig.stat("file").ino;
+  Machine machine(rig);
+  REQUIRE(machine.map(ino, 0) == EOPNOTSUPP);
+  REQUIRE(rig.fs().sync().ok());
+  CHECK(rig.stat("file").blocks == kBlock / 512);
+  CHECK(rig.fs().status().region_bytes_free + 4 * kBlock >= free);  // a part of the extent map
+  CHECK(rig.get("file") == "content");
+}
+
 TEST_CASE("what a mapping would be is told to the asker, whoever maps the file elsewhere") {
   for (const auto data : {CoreRig::Data::kExtents, CoreRig::Data::kBacking}) {
     CoreRig rig(data);
