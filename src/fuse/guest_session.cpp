@@ -406,7 +406,7 @@ void GuestSession::Impl::take(const GuestMessage& message, std::span<iovec> part
 
 void GuestSession::Impl::offer_mapping(const GuestMessage& message, iovec& part) {
   fuse_init_out out{};
-  if (!options.window || part.iov_len < sizeof(out)) {
+  if (!options.window || (options.can_map && !options.can_map()) || part.iov_len < sizeof(out)) {
     return;
   }
   const auto flags = message.argument<std::uint32_t>(offsetof(fuse_init_in, flags));

@@ -44,6 +44,8 @@ struct GuestOptions {
   // Called from serve(), several at a time; must not call into the session. They have taken effect
   // when they return.
   std::function<Status(const MappingRequest&)> map{};
+  // Asked when the guest begins; empty: yes. Whether map() can be done for this machine.
+  std::function<bool()> can_map{};
   // REMOVEMAPPING, one range, aligned and not empty.
   std::function<Status(std::uint64_t window_off, std::uint64_t len)> unmap{};
   // The guest is about to learn that the file has `size` bytes, or some number of bytes

@@ -99,6 +99,9 @@ class GuestServer {
     guest.map = [this](const fuse::MappingRequest& request) {
       return window_.map(request.ino, request.file_off, request.window_off, request.len);
     };
+    guest.can_map = [this] {
+      return device_->has_window();
+    };
     guest.unmap = [this](std::uint64_t window_off, std::uint64_t len) {
       return window_.unmap(window_off, len);
     };

@@ -31,6 +31,7 @@ class BackendChannel {
   void open(base::UniqueFd socket);
   // What it understands: without both nothing is asked for.
   void negotiated(bool shmem, bool reply_ack);
+  [[nodiscard]] bool understood() const { return understood_.load(); }
   // A ring was started: requests may be made.
   void resume();
   // A ring is to stop, or the VMM to go: what waits ends with EAGAIN, and nothing is sent until

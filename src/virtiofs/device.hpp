@@ -76,6 +76,10 @@ class Device {
   // Exactly what one map() has mapped.
   Status unmap(std::uint64_t window_off, std::uint64_t len);
 
+  // Whether the VMM that is there can be asked to map anything. One that cannot may still show its
+  // guest a window, of messages of its own.
+  [[nodiscard]] bool has_window() const { return channel_.understood(); }
+
   [[nodiscard]] DeviceStatus status() const;
 
  private:

@@ -49,6 +49,20 @@ TEST_CASE("a read-only export changes nothing, and has no window") {
   });
 }
 
+TEST_CASE("a monitor that knows no window has a guest that maps nothing, whatever it asks for") {
+  on_each(pmemfs_kinds(), [](Kind kind) {
+    const Mount mount(with_guests(kind, {kGuest, kGuest}));
+    GuestMachine machine(mount.socket(0), 0);
+    CHECK((machine.initialized().get<fuse_init_out>().flags & FUSE_MAP_ALIGNMENT) == 0);
+    const GuestFile file = machine.durable_file("db", pattern(kPlace, 1));
+    CHECK(machine.getxattr(file.node, PMEMFS_XATTR_MAPPING, 100).body == "refused");
+    GuestMachine other(mount.socket(1));  // control
+    CHECK((other.initialized().get<fuse_init_out>().flags & FUSE_MAP_ALIGNMENT) != 0);
+    const std::uint64_t node = other.lookup("db").get<fuse_entry_out>().nodeid;
+    CHECK(other.getxattr(node, PMEMFS_XATTR_MAPPING, 100).body == "window");
+  });
+}
+
 TEST_CASE("ids of a guest are others here, each export's its own") {
   need_kind(Kind::kDirectory);
   const Mount mount(

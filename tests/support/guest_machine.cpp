@@ -23,7 +23,7 @@ GuestMachine::GuestMachine(const std::string& socket, std::uint64_t window)
   if (ring_.size() > memory_.region().size) {
     throw std::runtime_error("a guest's memory is too small for its ring");
   }
-  vmm_.handshake();
+  vmm_.handshake(0, window != 0 ? 0 : wire::kShmem);
   vmm_.add_memory(memory_);
   if (window != 0) {
     vmm_.open_channel(window);

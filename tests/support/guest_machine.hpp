@@ -22,7 +22,7 @@ class GuestMachine : public GuestKernel {
  public:
   static constexpr std::uint64_t kWindow = std::uint64_t{16} << 20U;
 
-  // `window`: bytes, as the export says; 0: none is offered.
+  // `window`: bytes, as the export says; 0: none is offered, or the VMM knows nothing of it.
   explicit GuestMachine(const std::string& socket, std::uint64_t window = kWindow);
 
   GuestReply ask(GuestRequest request) override;

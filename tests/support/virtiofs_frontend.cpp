@@ -131,9 +131,9 @@ bool VirtiofsFrontend::hung_up() {
   return false;
 }
 
-void VirtiofsFrontend::handshake(std::uint64_t without) {
+void VirtiofsFrontend::handshake(std::uint64_t without, std::uint64_t protocol_without) {
   const std::uint64_t features = ask(wire::Request::kGetFeatures) & ~without;
-  protocol_ = ask(wire::Request::kGetProtocolFeatures);
+  protocol_ = ask(wire::Request::kGetProtocolFeatures) & ~protocol_without;
   send_value(wire::Request::kSetProtocolFeatures, protocol_);
   send(wire::Request::kSetOwner);
   send_value(wire::Request::kSetFeatures, features);

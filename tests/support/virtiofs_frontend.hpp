@@ -150,8 +150,8 @@ class VirtiofsFrontend {
   bool hung_up();
   void close() { socket_.reset(); }
 
-  // Agrees on all that is offered, but for `without` of the features.
-  void handshake(std::uint64_t without = 0);
+  // Agrees on all that is offered, but for `without` of the features, and of those of the protocol.
+  void handshake(std::uint64_t without = 0, std::uint64_t protocol_without = 0);
   // As a region of its own, or in a table with those before, which live as long; whatever the
   // device has agreed to.
   void add_memory(const SharedMemory& memory);

@@ -113,6 +113,16 @@ TEST_CASE("direct mapping is offered to who asks for it, where there is a window
   CHECK_FALSE(has(reply, FUSE_MAP_ALIGNMENT));
   CHECK_FALSE(has(reply, FUSE_HAS_INODE_DAX));
   CHECK(reply.get<fuse_init_out>().map_alignment == 0);
+  bool can_map = false;  // as a monitor whose window is its own affair
+  fuse::GuestOptions options = window.options();
+  options.can_map = [&] {
+    return can_map;
+  };
+  Guest other(*rig.fs, std::move(options));
+  CHECK_FALSE(has(other.init(), FUSE_MAP_ALIGNMENT));
+  CHECK_FALSE(other.session().status().direct);
+  can_map = true;
+  CHECK(has(other.init(), FUSE_MAP_ALIGNMENT));
   Guest without(*rig.fs);
   reply = without.init();
   CHECK_FALSE(has(reply, FUSE_MAP_ALIGNMENT));

@@ -123,7 +123,9 @@ TEST_CASE("without a VMM, a channel or a ring nothing can be mapped") {
     return rig.device().map(file.get(), 0, 0, 4096).code();
   };
   CHECK(map() == ENOTCONN);
+  CHECK_FALSE(rig.device().has_window());
   VirtiofsFrontend& vmm = rig.connect();
+  CHECK(rig.device().has_window());
   rig.start(1);
   CHECK(map() == ENOTCONN);
   vmm.open_channel(8U << 20U);
@@ -132,6 +134,14 @@ TEST_CASE("without a VMM, a channel or a ring nothing can be mapped") {
   CHECK(map() == ENOTCONN);
   rig.disconnect();
   CHECK(map() == ENOTCONN);
+}
+
+TEST_CASE("a VMM that does not know the window has none") {
+  Rig rig;
+  VirtiofsFrontend vmm(rig.socket());
+  vmm.handshake(0, wire::kShmem);
+  CHECK(vmm.ask(Request::kGetQueueNum) == 3);
+  CHECK_FALSE(rig.device().has_window());
 }
 
 TEST_CASE("a ring that stops ends what waits for the VMM, and nothing is mixed up later") {
