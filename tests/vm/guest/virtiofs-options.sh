@@ -1,9 +1,10 @@
-# The words of --virtiofs=, each on a device of its own, of one daemon without a mount here: ro, ids and their rights, cache, queues.
+# The words of --virtiofs=, each on a device of its own, of one daemon without a mount here: ro, ids and their rights, cache, queues;
+# and one that has no window, whatever its back end offers.
 # media: directory file
 # boots: 1
 # ci: file/newest
 # mountpoint: no
-# devices: pmem,window=16M,queues=3 look,window=16M,ro ids,window=16M,translate-uid=0:1000:10,translate-gid=0:1000:10 one,squash-uid=7,squash-gid=8 none,cache=none auto,cache=auto always,cache=always
+# devices: pmem,window=16M,queues=3 look,window=16M,ro ids,window=16M,translate-uid=0:1000:10,translate-gid=0:1000:10 one,squash-uid=7,squash-gid=8 none,cache=none auto,cache=auto always,cache=always plain:bare,window=16M
 
 W=$V/pmem
 virtiofs_mount dax=inode pmem $W
@@ -114,7 +115,11 @@ expect "always: size after a remount" "$(stat -c %s $V/always/always)" 17
 setfattr -n user.pmemfs.mmap_durable -v 1 $W/by-one
 expect "a shared mapping without a window" "$(guest_tool store done $V/none/db/file 1 2>&1 | grep -c 'No such device')" 1
 expect "its bytes by read" "$(guest_tool verify $V/none/db/file 2)" "kept 32768 of 32768"
-umount $V/none $V/auto $V/always $V/one $IDS $V/look $W
+virtiofs_mount dax=inode bare $V/bare
+expect "mapping by a device without one" "$(xattr mapping $V/bare/db/file)" refused
+expect "a shared mapping there" "$(guest_tool store done $V/bare/db/file 1 2>&1 | grep -c 'No such device')" 1
+expect "its bytes by read" "$(guest_tool verify $V/bare/db/file 2)" "kept 32768 of 32768"
+umount $V/bare $V/none $V/auto $V/always $V/one $IDS $V/look $W
 must_host stop
 must_host fsck
 pass

@@ -6,10 +6,10 @@ The chardevs do not reconnect: QEMU 11.1 ends by an assertion (in vhost_dev_star
 import select
 import socket
 import time
+from typing import NamedTuple
 
 from rig.machine import CPU, NO_REBOOT, Machine
 from rig.monitor import Monitor
-from rig.parts import private_program
 
 # What a virtiofs device is to the virtio specification; the device of QEMU that is given it knows nothing of files.
 VIRTIO_ID_FS = 26
@@ -17,30 +17,44 @@ CONFIG_BYTES = 44
 CONTROL_SECONDS = 30
 
 
-class Guest(Machine):
-    """`devices`: the socket of each one's back end, and how many request queues it has; `answer(line)` returns the line for
-    what the guest says on its second serial port."""
+class Device(NamedTuple):
+    """A device of a guest: the socket of its back end, how many request queues it has, and, for one without a window, the tag,
+    which its monitor tells the guest then."""
 
-    def __init__(self, kernel, initramfs, devices, answer, echo, cpus=1, counting=False, reboots=False):
+    path: str
+    queues: int
+    tag: str | None
+
+    def words(self, number):
+        words = ["-chardev", f"socket,id=fs{number},path={self.path}", "-device"]
+        if self.tag is not None:
+            return [*words, f"vhost-user-fs-pci,chardev=fs{number},tag={self.tag},num-request-queues={self.queues},queue-size=1024"]
+        return [
+            *words,
+            f"vhost-user-test-device-pci,chardev=fs{number},virtio-id={VIRTIO_ID_FS},num_vqs={1 + self.queues},vq_size=128,"
+            f"config_size={CONFIG_BYTES}",
+        ]
+
+
+class Guest(Machine):
+    """`answer(line)` returns the line for what the guest says on its second serial port; `program` is the path of QEMU."""
+
+    def __init__(self, kernel, initramfs, devices, answer, echo, cpus=1, counting=False, reboots=False, program=None):
         super().__init__(kernel, initramfs, None, echo, cpus, counting)
-        self.devices, self.answer, self.reboots = devices, answer, reboots
+        self.devices, self.answer, self.reboots, self.program = devices, answer, reboots, program
         self.talk = self.control = self.monitor = None
         self.said = self.notes = b""
 
     def command(self, environment, megabytes):
         words = [
-            private_program("qemu-system-x86_64"), "-M", "pc,accel=tcg", "-cpu", CPU, "-smp", str(self.cpus), "-m", f"{megabytes}M",
+            self.program, "-M", "pc,accel=tcg", "-cpu", CPU, "-smp", str(self.cpus), "-m", f"{megabytes}M",
             "-object", f"memory-backend-memfd,id=memory,size={megabytes}M,share=on", "-machine", "memory-backend=memory",
             *self.common(environment), "-chardev", f"socket,id=talk,fd={self.inherited[0]}", "-serial", "chardev:talk",
             "-chardev", f"socket,id=monitor,fd={self.inherited[1]}", "-mon", "chardev=monitor,mode=control",
             *([] if self.reboots else [NO_REBOOT]),
         ]  # fmt: skip
-        for number, (path, queues) in enumerate(self.devices):
-            words += [
-                "-chardev", f"socket,id=fs{number},path={path}", "-device",
-                f"vhost-user-test-device-pci,chardev=fs{number},virtio-id={VIRTIO_ID_FS},num_vqs={1 + queues},vq_size=128,"
-                f"config_size={CONFIG_BYTES}",
-            ]  # fmt: skip
+        for number, device in enumerate(self.devices):
+            words += device.words(number)
         return words
 
     def boot(self, environment, limit, megabytes, moment=lambda console: None):

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 
+from rig.guests import Device
 from rig.machine import die_with_parent
 from rig.parts import SBIN, Broken, private_program
 
@@ -114,13 +115,14 @@ class Outside:
 
     @staticmethod
     def tag(device):
-        return device.removeprefix("virtiofsd:").split(",")[0]
+        return device.removeprefix("virtiofsd:").removeprefix("plain:").split(",")[0]
 
     def devices(self, guest):
-        """Socket and number of request queues of each; Debian's back end has one."""
+        """Each as the guest's machine has it; Debian's back end has one request queue."""
         for device in self.script.devices:
             queues = re.search(r",queues=(\d+)", device)
-            yield self.socket(device, guest), (int(queues.group(1)) if queues else QUEUES) if self.is_ours(device) else 1
+            number = (int(queues.group(1)) if queues else QUEUES) if self.is_ours(device) else 1
+            yield Device(self.socket(device, guest), number, self.tag(device) if device.startswith("plain:") else None)
 
     def is_ours(self, device):
         return self.back_end == "pmemfs" and not device.startswith("virtiofsd:")
@@ -130,7 +132,7 @@ class Outside:
         for device in filter(self.is_ours, self.script.devices):
             for guest in range(1, self.script.guests + 1):
                 path = self.socket(device, guest)
-                yield path, f"--virtiofs={path},tag={device}"
+                yield path, f"--virtiofs={path},tag={device.removeprefix('plain:')}"
 
     def start(self):
         options = dict(self.options())

@@ -7,8 +7,9 @@ from rig.boots import boot_all
 from rig.guests import Guest
 from rig.machine import Outcome
 from rig.outside import Outside, Refused
-from rig.parts import Broken, Skip, private_program
+from rig.parts import Broken, Skip, private_program, program
 
+QEMUS = {"window": private_program, "system": program}
 WORST = ("fail", "skip", "pass")
 
 
@@ -52,6 +53,7 @@ class OutsideRun:
             options.cpus,
             options.count,
             self.script.reboots,
+            QEMUS[options.qemu]("qemu-system-x86_64"),
         )
 
     def boot(self, guest, number):

@@ -73,9 +73,10 @@ class Script:
     have, of the build when they begin with tests/, and "# megabytes: N…" of NVDIMM, boot by boot, the largest first;
     "# workers: N": its boots but the last end in a power cut at a random moment, while so many workers say what they do.
 
-    On a region outside: "# devices: TAG[,OPTION…]…", what each guest has, for --virtiofs=, or virtiofsd:TAG for Debian's
-    back end; "# guests: N" at once (1), of so much "# memory: MEGABYTES" (512); "# megabytes:" is the size of a file region;
-    "# reboots: yes" when a guest resets itself instead of ending; "# mountpoint: no" when the region is not mounted outside.
+    On a region outside: "# devices: TAG[,OPTION…]…", what each guest has, for --virtiofs=, with "plain:" before it by a
+    device without a window, or virtiofsd:TAG for Debian's back end; "# guests: N" at once (1), of so much "# memory:
+    MEGABYTES" (512); "# megabytes:" is the size of a file region; "# reboots: yes" when a guest resets itself instead of
+    ending; "# mountpoint: no" when the region is not mounted outside.
     """
 
     def __init__(self, name_or_path):
