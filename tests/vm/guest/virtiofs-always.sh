@@ -87,7 +87,9 @@ for way in always inode; do
     expect "a database, outside" "$(host run sqlite3 of-$way/db "'PRAGMA integrity_check; SELECT count(*) FROM t'")" "ok; 1334"
 done
 
-# Which of them is the file itself.
+# Which of them is the file itself. A kernel that holds FUSE to a strict limit of dirty pages (6.12 does) writes some back while
+# they are stored into, which the control would take for stores into the file.
+echo 0 >/sys/class/bdi/$(awk -v place=$V/inode '$5 == place { print $3 }' /proc/self/mountinfo)/strict_limit
 for way in always inode; do
     [ $way = always ] && lines=1024 kept=78 || lines=0 kept=0
     D=$V/$way/of-$way
