@@ -178,7 +178,7 @@ GuestOptions parse_one(const std::string& text) {
   if (words.empty() || words.front().empty() || words.front().find('=') != std::string::npos) {
     fail(kExitUsage,
          "option '--virtiofs={}': begins with the path of a socket, such as "
-         "/run/pmemfs/vm1.sock,tag=pmem,window=8G",
+         "/run/vm1.sock,tag=pmem,window=8G",
          text);
   }
   options.socket = words.front();
