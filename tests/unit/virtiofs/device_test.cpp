@@ -100,6 +100,7 @@ TEST_CASE("an answer that lies where it goes is not copied") {
     const Bytes request = message(Op::kPlaced, 5, size);
     CHECK(echo(ring, request) == request);
   }
+  CHECK(rig.refused_answers == 0);
 }
 
 TEST_CASE("what is not to be copied is read where the guest has it, and nothing else is") {

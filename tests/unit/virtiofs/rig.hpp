@@ -241,7 +241,7 @@ class Rig {
     if (op == Op::kPlaced) {
       const std::vector<iovec> parts = place(m, room);
       std::fill_n(m.data() + 16, m.size() - 16, std::byte{'!'});  // it is not read again
-      CHECK(sink(parts));
+      refused_answers += sink(parts) ? 0 : 1;
       return;
     }
     if (op == Op::kHuge) {
