@@ -115,21 +115,25 @@ TEST_CASE("of an ordinary file that the host cuts, what lies beyond is unmapped 
   REQUIRE(map_places(machine, file, 3) == 0);
   const std::string below = host_file(mount, inode_of(mount / "plain"));
   std::vector<std::pair<std::uint64_t, std::uint64_t>> unmapped;  // where, and the size then
-  machine.vmm().watch_window([&](wire::BackendRequest request, const wire::ShmemRange& range) {
+  const auto watch = [&](wire::BackendRequest request, const wire::ShmemRange& range) {
     if (request == wire::BackendRequest::kShmemUnmap) {
       unmapped.emplace_back(range.shm_offset, std::filesystem::file_size(below));
     }
-  });
+  };
+  machine.vmm().watch_window(watch);
   NEED_OK(sys::truncate(mount / "plain", kPlace + 10));
+  machine.vmm().watch_window({});
   CHECK(unmapped == decltype(unmapped){{2 * kPlace, 3 * kPlace}});
   CHECK(machine.seen(kPlace, 10) == std::string(10, '\0'));
   CHECK(machine.setup_mapping(file.node, 2 * kPlace, 2 * kPlace).error == ENXIO);
 
   unmapped.clear();
+  machine.vmm().watch_window(watch);
   machine.release(file);
   REQUIRE(machine.setxattr(file.node, PMEMFS_XATTR_DURABLE, "1").error == 0);
   EXPECT_ERRNO(ETXTBSY, sys::truncate(mount / "plain", 10));
   EXPECT_ERRNO(ETXTBSY, sys::open(mount / "plain", O_RDWR | O_TRUNC));
+  machine.vmm().watch_window({});
   CHECK(unmapped.empty());
 }
 

@@ -251,7 +251,7 @@ bool VirtiofsFrontend::answer_one() {
   wire::ShmemRange range{};
   std::memcpy(&range, request.range.data(), sizeof range);
   ++window_requests_;
-  if (watch_) {
+  if (const std::lock_guard lock(watch_mutex_); watch_) {
     watch_(static_cast<wire::BackendRequest>(request.header.request), range);
   }
   while (mode_ == WindowMode::kHold && !closing_) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -171,10 +172,13 @@ class VirtiofsFrontend {
     return window_;
   }
   [[nodiscard]] std::uint64_t window_requests() const { return window_requests_; }
-  // Sees each of them in the channel's thread, before it is done. Set before the channel is open,
-  // or while nothing is asked.
+  // Sees each of them in the channel's thread, before it is done; no more when another is set, or
+  // none, and what it has seen is the caller's then.
   using Watch = std::function<void(wire::BackendRequest, const wire::ShmemRange&)>;
-  void watch_window(Watch watch) { watch_ = std::move(watch); }
+  void watch_window(Watch watch) {
+    const std::lock_guard lock(watch_mutex_);
+    watch_ = std::move(watch);
+  }
 
  private:
   void answer_channel();
@@ -196,6 +200,7 @@ class VirtiofsFrontend {
   std::byte* reserved_ = nullptr;
   std::byte* window_ = nullptr;
   std::uint64_t window_size_ = 0;
+  std::mutex watch_mutex_;
   Watch watch_;
   std::vector<wire::ShmemRange> mapped_;
 };
