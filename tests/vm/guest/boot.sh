@@ -1,7 +1,7 @@
 # The persistent memory is there, a filesystem on it has DAX, and the kernel is the one that was asked for.
 # media: ext4-dax xfs-dax devdax
 # boots: 1
-# kernels: newest
+# ci: ext4-dax/newest
 
 expect kernel "$(uname -r)" "$VM_RELEASE"
 if [ "$VM_MEDIA" = devdax ]; then

@@ -3,6 +3,7 @@
 # region that was only allocated do not (control).
 # media: ext4-dax xfs-dax
 # boots: 2
+# ci: ext4-dax/newest xfs-dax/6.12
 
 case "$VM_BOOT" in
     1)

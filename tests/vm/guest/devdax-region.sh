@@ -1,6 +1,7 @@
 # A region on a DAX device: the layer region, then mkfs.pmemfs, mount(8), fstab and the helpers by the device's name.
 # media: devdax
 # boots: 1
+# ci: devdax/newest
 # programs: tests/devdax_device_test mount umount
 
 D=/dev/dax0.0

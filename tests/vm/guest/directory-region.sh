@@ -1,6 +1,7 @@
 # A directory region on real DAX, without --emulate: a mapping through pmemfs is the persistent memory itself.
 # media: ext4-dax xfs-dax
 # boots: 1
+# ci: ext4-dax/newest xfs-dax/6.12
 
 host_mount
 pmemfs_mount

@@ -2,6 +2,7 @@
 # grows; what is ahead goes when the last writer closes, and mapped stores stay.
 # media: ext4-dax xfs-dax
 # boots: 1
+# ci: ext4-dax/6.12 xfs-dax/newest
 
 SIZE=33554432
 host_mount

@@ -3,6 +3,7 @@
 # hears that did it, and others go on to read it.
 # media: ext4-dax
 # boots: 1
+# ci: ext4-dax/newest
 
 page_of() { # FILE: where its first block lies in the region
     xattr extents "$1" | sed -n '1s/.* at \([0-9]*\).*/\1/p'

@@ -3,6 +3,7 @@
 # media: devdax ext4-dax
 # boots: 1
 # kernels: newest
+# ci: ext4-dax/newest
 # seconds: 300
 # programs: tests/posix_names_test tests/posix_attrs_test tests/posix_data_test tests/posix_xattr_acl_test tests/durable_test id cp
 

@@ -2,7 +2,6 @@
 # on the guest's tmpfs for a model, must read the same and leave the same bytes outside.
 # media: directory file
 # boots: 1
-# ci: directory/newest
 # devices: always,window=64M inode,window=64M
 # programs: xfs_io sqlite3 cp
 
@@ -106,24 +105,6 @@ for way in always inode; do
     close_mapping
 done
 
-# Others make it shorter: what is left stays, and the machine with it.
-D=$V/always/of-always
-dd if=/dev/zero of=$D/cut bs=1M count=6 2>/dev/null
-open_mapping $D/cut
-expect stores "$(ask store 4)" stored
-must_host run truncate -s 3M of-always/cut
-sleep 1.5 # for so long a guest believes what it knows
-expect "size when others cut it" "$(ask size)" "size 3145728"
-expect "what is left" "$(ask verify 4)" "kept 49152 of 49152"
-expect "stores into it" "$(ask store 5)" stored
-expect "of these outside" "$(host run guest_tool verify of-always/cut 5)" "kept 49152 of 49152"
-must_host run truncate -s 6M of-always/cut
-sleep 1.5
-expect "size when it is long again" "$(ask size)" "size 6291456"
-expect "what it has" "$(ask verify 5)" "kept 49152 of 98304"
-expect "stores into all of it" "$(ask store 6)" stored
-expect "of these outside" "$(host run guest_tool verify of-always/cut 6)" "kept 98304 of 98304"
-close_mapping
 umount $V/always
 umount $V/inode
 must_host stop

@@ -1,5 +1,5 @@
 # A guest maps durable files of pmemfs through a DAX window: the bytes are the same here, outside, and without a request between;
-# a window smaller than the file; a file that grows; nothing outside moves what is mapped.
+# a window smaller than the file; a file that grows; nothing outside moves what is mapped; with dax=always, an ordinary one that is cut.
 # media: directory file
 # boots: 1
 # ci: directory/newest file/6.12
@@ -87,6 +87,26 @@ umount $V
 must_host run setfattr -n user.pmemfs.mmap_durable -v 0 db/one
 virtiofs_mount
 expect "mapping without the promise" "$(xattr mapping $V/db/one)" cached
+umount $V
+
+# With dax=always an ordinary file is mapped, too, and others make it shorter: what is left stays, and the machine with it.
+virtiofs_mount dax=always
+dd if=/dev/zero of=$V/cut bs=1M count=6 2>/dev/null
+open_mapping $V/cut
+expect stores "$(ask store 4)" stored
+must_host run truncate -s 3M cut
+sleep 1.5 # for so long a guest believes what it knows
+expect "size when others cut it" "$(ask size)" "size 3145728"
+expect "what is left" "$(ask verify 4)" "kept 49152 of 49152"
+expect "stores into it" "$(ask store 5)" stored
+expect "of these outside" "$(host run guest_tool verify cut 5)" "kept 49152 of 49152"
+must_host run truncate -s 6M cut
+sleep 1.5
+expect "size when it is long again" "$(ask size)" "size 6291456"
+expect "what it has" "$(ask verify 5)" "kept 49152 of 98304"
+expect "stores into all of it" "$(ask store 6)" stored
+expect "of these outside" "$(host run guest_tool verify cut 6)" "kept 98304 of 98304"
+close_mapping
 umount $V
 must_host stop
 say "fsck: $(host fsck)"
