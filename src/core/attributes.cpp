@@ -147,7 +147,9 @@ Status change_record(Context& c, Node& node, InodeRecord& inode, const Attribute
     const bool on_host = is_regular(inode) && c.has_backing();
     HostStat host;
     if (on_host) {
-      PMEMFS_TRY(host, backing_data::stat(c, node, inode));
+      PMEMFS_TRY(host,
+                 backing_data::stat_to_compare(c, node, inode, change.atime || change.atime_now,
+                                               change.mtime || change.mtime_now));
     }
     set_times(inode, change, on_host ? &host : nullptr);
   }

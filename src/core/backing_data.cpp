@@ -166,6 +166,32 @@ Result<HostStat> stat(Context& c, const Node& node, const InodeRecord& inode) {
   return host;
 }
 
+Result<HostStat> stat_to_compare(Context& c, Node& node, const InodeRecord& inode, bool atime,
+                                 bool mtime) {
+  PMEMFS_TRY(const HostStat host, stat(c, node, inode));
+  const Timestamp present = now();
+  const auto before = [&](bool asked, Timestamp t) {
+    if (!asked || t < present) {
+      return kHostKeep;
+    }
+    return t.nsec > 0 ? Timestamp{t.sec, t.nsec - 1} : Timestamp{t.sec - 1, 999'999'999};
+  };
+  const Timestamp atime_then = before(atime, host.atime);
+  const Timestamp mtime_then = before(mtime, host.mtime);
+  if (atime_then == kHostKeep && mtime_then == kHostKeep) {
+    return host;
+  }
+  auto file = open(c, node, inode);
+  if (file.code() == ENOENT) {
+    return host;  // never synced, and the mount is read-only
+  }
+  if (!file) {
+    return file.error();
+  }
+  PMEMFS_CHECK(c.backing->set_times(file->fd(), atime_then, mtime_then));
+  return c.backing->stat_fd(file->fd());
+}
+
 // Runs `make`, which makes [from, to) written, and syncs; gives a shorter file back on failure, so
 // that what was refused is not there.
 template <typename Make>

@@ -48,6 +48,12 @@ Result<File> open(Context& c, const Node& node, const InodeRecord& inode);
 // What the host says; a missing file that was never synced is empty. EUCLEAN: missing though
 // synced, or shorter than its durable length. Lock: shared.
 Result<HostStat> stat(Context& c, const Node& node, const InodeRecord& inode);
+// The same, with an `atime` or `mtime` that no later change leaves as it is: before Linux 6.13 the
+// host stamps changes alike that are in one tick of its clock (some milliseconds), so such a time
+// is put back by a nanosecond. Only what is asked for: the other one may be compared already. Lock:
+// exclusive.
+Result<HostStat> stat_to_compare(Context& c, Node& node, const InodeRecord& inode, bool atime,
+                                 bool mtime);
 
 // Makes [from, to) of the host file written and persistent: allocate, touch, fsync of file and,
 // until the inode is `synced`, of directory. Gives a shorter file back on failure. Lock: exclusive.

@@ -31,6 +31,24 @@ class ReusesNames final : public Passing {
   Status sync_parent(BackingName n) override { return Passing::sync_parent(plain(n)); }
 };
 
+// Whose clock stands still, so that all changes are stamped alike; times that were set are as set.
+class OneTick final : public Passing {
+ public:
+  using Passing::Passing;
+  static constexpr Timestamp kStamp{9'000'000'000, 0};
+  Result<HostStat> stat(BackingName n) override { return stamped(Passing::stat(n)); }
+  Result<HostStat> stat_fd(int fd) override { return stamped(Passing::stat_fd(fd)); }
+
+ private:
+  static Result<HostStat> stamped(Result<HostStat> host) {
+    if (host) {
+      host->atime = host->atime.sec < kStamp.sec - 10 ? kStamp : host->atime;
+      host->mtime = host->mtime.sec < kStamp.sec - 10 ? kStamp : host->mtime;
+    }
+    return host;
+  }
+};
+
 void fsync(CoreRig& rig, std::string_view name) {
   const auto opened = rig.fs().open_file(rig.stat(name).ino, O_RDWR, false);
   REQUIRE(opened.ok());
@@ -39,6 +57,32 @@ void fsync(CoreRig& rig, std::string_view name) {
 }
 
 }  // namespace
+
+TEST_CASE("a change in the same tick as the one before a time was set shows") {
+  CoreRig rig(CoreRig::Data::kBacking);
+  OneTick one_tick(rig.backing());
+  rig.interpose(&one_tick);
+  rig.remount();
+  rig.put("file", "content");
+  const InodeNo ino = rig.stat("file").ino;
+  AttributeChange change;
+  change.atime = Timestamp{50, 5};
+  change.mtime = Timestamp{60, 6};
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(rig.fs().setattr(kRoot, ino, change).ok());
+    CHECK(rig.stat("file").atime == Timestamp{50, 5});
+    CHECK(rig.stat("file").mtime == Timestamp{60, 6});
+  }
+  change.mtime.reset();
+  REQUIRE(rig.fs().setattr(kRoot, ino, change).ok());
+  CHECK(rig.stat("file").mtime == Timestamp{60, 6});
+  const auto opened = rig.fs().open_file(ino, O_RDWR, false);
+  REQUIRE(opened.ok());
+  const std::array<std::byte, 1> byte{};
+  REQUIRE(rig.fs().write(opened->handle, 0, byte, false, false).ok());
+  rig.fs().release(opened->handle);
+  CHECK(rig.stat("file").mtime == OneTick::kStamp);
+}
 
 TEST_CASE("write a temporary file and rename it over: one of both versions survives") {
   const auto scenario = [](bool control, RandomChooser& chooser) {
