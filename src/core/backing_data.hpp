@@ -81,8 +81,8 @@ Status allocate(Context& c, Node& node, InodeRecord& inode, int mode, std::uint6
 Result<std::uint64_t> seek(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,
                            int whence);
 
-// Runs `attempt` again after giving back what idle registrations with the kernel hold, when it
-// ended in ENOSPC.
+// Runs `attempt` again when it ended in ENOSPC, after giving back what idle registrations with the
+// kernel hold, and after what ends just now has.
 template <typename Attempt>
 auto with_space(Context& c, const Attempt& attempt) {
   auto first = attempt();
@@ -90,6 +90,7 @@ auto with_space(Context& c, const Attempt& attempt) {
     return first;
   }
   c.hooks.drop_all_idle_backing();
+  c.endings.wait();
   return attempt();
 }
 

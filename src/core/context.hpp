@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/endings.hpp"
 #include "core/exports.hpp"
 #include "core/lock_set.hpp"
 #include "core/node.hpp"
@@ -60,6 +61,7 @@ struct Context {
   NodeTable nodes;
   HandleTable handles;
   Exports exports;
+  Endings endings;
   NodeRef root;  // held always
 
   std::mutex tree;  // held while a directory moves to another: nobody else changes parents then

@@ -45,6 +45,7 @@ void drop_host_file(Context& c, const InodeRecord& inode) {
 }
 
 void reap(Context& c, Node& node) {
+  const Endings::Ending ending(c.endings);
   std::unique_lock lock(node.lock);
   node.unlinked = false;
   auto inode = read_inode(c, node);

@@ -4,8 +4,11 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/ahead.hpp"
@@ -75,6 +78,25 @@ void store(CoreRig& rig, const Created& file, std::uint64_t size, char what) {
   std::memset(map, what, size);
   ::munmap(map, size);
 }
+
+// Full until a file is gone, which takes its time.
+class FullUntilUnlinked final : public Passing {
+ public:
+  using Passing::Passing;
+  Status unlink(BackingName n) override {
+    unlinking.store(true);
+    unlinking.notify_all();
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    full = false;
+    return Passing::unlink(n);
+  }
+  Result<std::size_t> write(int fd, std::uint64_t o, const void* s, std::size_t n) override {
+    return full ? Result<std::size_t>(Error(ENOSPC)) : Passing::write(fd, o, s, n);
+  }
+
+  std::atomic<bool> full{true};
+  std::atomic<bool> unlinking{false};
+};
 
 }  // namespace
 
@@ -404,6 +426,24 @@ TEST_CASE("user.pmemfs.extents shows where the host has the file, without what i
                              {.off = 3 << 20, .len = 4096, .located = true}});
   CHECK(own_text(rig, file, "user.pmemfs.extents") ==
         "0+4096 at 2097152\n4096+4096 unwritten\n8192+4096 at 4096\n");
+  rig.close(file);
+}
+
+TEST_CASE("space of a file that ends just now is waited for") {
+  CoreRig rig(CoreRig::Data::kBacking);
+  FullUntilUnlinked host(rig.backing());
+  rig.interpose(&host);
+  rig.remount();
+  const Created large = rig.create("large", O_RDWR);
+  rig.close(large);
+  REQUIRE(rig.fs().lookup(kRootInode, "large").ok());  // a kernel that has the inode
+  REQUIRE(rig.fs().unlink(kRootInode, "large").ok());
+  const Created file = rig.create("file", O_RDWR);
+  std::thread forgetting([&] { rig.fs().forget(large.attributes.ino, 1); });
+  host.unlinking.wait(false);
+  const auto bytes = std::as_bytes(std::span(std::string_view("content")));
+  CHECK(rig.fs().write(file.opened.handle, 0, bytes, false, false).code() == 0);
+  forgetting.join();
   rig.close(file);
 }
 
