@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/chore.hpp"
 #include "core/attributes.hpp"
 #include "core/bad_memory.hpp"
 #include "core/context.hpp"
@@ -82,7 +83,7 @@ Result<std::unique_ptr<Filesystem>> Filesystem::open(std::unique_ptr<store::Stor
       core::collect_orphan_files(c, first_new, trusted);
     };
     if (options.background) {
-      impl->collector = std::jthread(collect);
+      impl->collector = std::jthread([collect] { base::do_chore(collect); });
       impl->syncer = std::make_unique<core::Syncer>(c);
     } else {
       collect();

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "base/chore.hpp"
 #include "base/log.hpp"
 #include "core/directories.hpp"
 #include "core/reap.hpp"
@@ -122,22 +123,26 @@ void Syncer::trim_memory() {
   gone_ = gone;
 }
 
+void Syncer::work() {
+  bool pending = false;
+  {
+    const std::lock_guard unsynced(c_.unsynced_mutex);
+    pending = !c_.unsynced.empty();
+  }
+  if (pending) {
+    (void)sync_host(c_);
+  }
+  settle_exports(c_);
+  c_.store->bad_blocks().note();
+  drop_indexes(c_, c_.options.directory_index_bytes);
+  trim_memory();
+}
+
 void Syncer::run() {
   std::unique_lock lock(mutex_);
   while (!wake_.wait_for(lock, kSyncPeriod, [this] { return stop_; })) {
     lock.unlock();
-    bool pending = false;
-    {
-      const std::lock_guard unsynced(c_.unsynced_mutex);
-      pending = !c_.unsynced.empty();
-    }
-    if (pending) {
-      (void)sync_host(c_);
-    }
-    settle_exports(c_);
-    c_.store->bad_blocks().note();
-    drop_indexes(c_, c_.options.directory_index_bytes);
-    trim_memory();
+    base::do_chore([this] { work(); });
     lock.lock();
   }
 }

@@ -33,6 +33,7 @@ class Syncer {
 
  private:
   void run();
+  void work();
   void trim_memory();
 
   Context& c_;

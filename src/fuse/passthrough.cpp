@@ -159,13 +159,12 @@ void PassthroughRegistry::reap() {
     wake_.wait_for(lock, std::max(limits_.idle / 2, std::chrono::milliseconds(1)),
                    [this] { return ended_; });
     const auto limit = Clock::now() - limits_.idle;
-    std::vector<int> ids;
     while (!ended_ && !idle_.empty() && entries_.at(idle_.front()).idle_since <= limit) {
-      ids.push_back(remove_oldest());
+      const int id = remove_oldest();
+      lock.unlock();
+      device_.close(id);
+      lock.lock();
     }
-    lock.unlock();
-    close_all(ids);
-    lock.lock();
   }
 }
 

@@ -10,9 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 
 #include <nlohmann/json.hpp>
 
+#include "base/chore.hpp"
 #include "tools/control_client.hpp"
 #include "tools/failure.hpp"
 
@@ -106,7 +108,7 @@ void Server::accept_loop() {
       return;
     }
     if ((events[0].revents & POLLIN) != 0) {
-      accept_one();
+      base::do_chore([this] { accept_one(); });
     }
   }
 }
@@ -120,11 +122,16 @@ void Server::accept_one() {
   set_patience(socket.get(), kPatience);
   Connection& connection = connections_.emplace_back();
   connection.socket = std::move(socket);
-  connection.thread = std::thread([this, &connection] {
-    serve(connection);
-    ::shutdown(connection.socket.get(), SHUT_RDWR);  // closed by the acceptor, which owns the list
-    connection.done = true;
-  });
+  try {
+    connection.thread = std::thread([this, &connection] {
+      base::do_chore([&] { serve(connection); });
+      ::shutdown(connection.socket.get(),
+                 SHUT_RDWR);  // closed by the acceptor, which owns the list
+      connection.done = true;
+    });
+  } catch (const std::system_error&) {
+    connections_.pop_back();  // too many threads: who asked is hung up on
+  }
 }
 
 void Server::reap(bool all) {
