@@ -34,6 +34,13 @@ static_assert(sizeof(AnswerHead) == kAnswerHeader);
 // How often a ring without kicks is looked at.
 constexpr int kLookMillis = 1;
 
+// Threads that gain by running at the same time: the guest wants one processor itself, since the
+// first answers wake it.
+unsigned useful(unsigned threads) {
+  const unsigned processors = std::max(std::thread::hardware_concurrency(), 2U);
+  return std::clamp(processors - 1, 1U, std::max(threads, 1U));
+}
+
 base::SpinPolicy::Duration window(std::chrono::microseconds spin) {
   return std::thread::hardware_concurrency() < 2 ? 0us : spin;
 }
@@ -43,7 +50,7 @@ base::SpinPolicy::Duration window(std::chrono::microseconds spin) {
 Queue::Queue(QueueOptions options, QueueOwner owner)
     : options_(std::move(options)),
       owner_(std::move(owner)),
-      useful_(std::clamp(std::thread::hardware_concurrency(), 1U, std::max(options_.threads, 1U))),
+      useful_(useful(options_.threads)),
       policy_(window(options_.spin)) {}
 
 Status Queue::start_threads() {

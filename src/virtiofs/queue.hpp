@@ -128,7 +128,7 @@ class Queue {
 
   const QueueOptions options_;
   const QueueOwner owner_;
-  const unsigned useful_;  // threads that can run at a time
+  const unsigned useful_;  // threads at a time
   Event poke_;             // ends the waiting thread's sleep
   base::SpinPolicy policy_;
   std::atomic<std::uint64_t> changes_{0};  // of what a thread that looks must know
