@@ -83,8 +83,14 @@ enum class Reach : std::uint8_t {
   kDirect,  // the same, and it caches nothing
 };
 
-// Which files are mapped directly where the asker is: not at the mount, but in a guest.
-enum class ByWindow : std::uint8_t { kNotAGuest, kNone, kDurable, kAll };
+// Which files a window shows.
+enum class ByWindow : std::uint8_t { kNone, kDurable, kAll };
+
+// Who asks what a mapping would be: user.pmemfs.mapping.
+struct Asker {
+  Reach reach = Reach::kMount;
+  ByWindow by_window = ByWindow::kNone;
+};
 
 using HandleId = std::uint64_t;
 
@@ -325,9 +331,8 @@ class Filesystem final {
   Result<Attributes> getattr(InodeNo ino);
   Result<Permissions> permissions(InodeNo ino);
   Result<Attributes> setattr(const Caller& c, InodeNo ino, const AttributeChange& change);
-  // `by_window`: what the asker maps directly if it is a guest: user.pmemfs.mapping tells.
   Result<std::vector<std::byte>> getxattr(InodeNo ino, std::string_view name,
-                                          ByWindow by_window = ByWindow::kNotAGuest);
+                                          const Asker& asker = {});
   // trusted.* names are listed for uid 0 alone.
   Result<std::vector<std::string>> listxattr(const Caller& c, InodeNo ino);
   // flags: XATTR_CREATE, XATTR_REPLACE. `kill_sgid`: the kernel's ACL_KILL_SGID.

@@ -158,17 +158,18 @@ Result<std::string> extents_of_region(Context& c, Node& node) {
 }
 
 // Where the asker is; what others map says nothing.
-std::string mapping_of(const Context& c, const InodeRecord& inode, ByWindow by_window) {
+std::string mapping_of(const Context& c, const InodeRecord& inode, const Asker& asker) {
   if (!is_regular(inode)) {
     return "refused";
   }
-  if (by_window == ByWindow::kAll || (by_window == ByWindow::kDurable && is_durable(inode))) {
+  if (asker.by_window == ByWindow::kAll ||
+      (asker.by_window == ByWindow::kDurable && is_durable(inode))) {
     return "window";
   }
-  if (by_window == ByWindow::kNotAGuest && c.has_backing() && c.passthrough) {
+  if (asker.reach == Reach::kMount && c.has_backing() && c.passthrough) {
     return "passthrough";
   }
-  return is_durable(inode) ? "refused" : "cached";
+  return is_durable(inode) || asker.reach == Reach::kDirect ? "refused" : "cached";
 }
 
 }  // namespace
@@ -268,7 +269,7 @@ Status clear_durable(Context& c, const Caller& caller, InodeNo ino) {
   return {};
 }
 
-Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, ByWindow by_window) {
+Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, const Asker& asker) {
   const NodeRef node = c.nodes.get(ino);
   std::shared_lock lock(node->lock);
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, *node));
@@ -281,7 +282,7 @@ Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, ByWindow by
     case OwnName::kGranularity:
       return std::string(to_string(c.store->region().granularity()));
     case OwnName::kMapping:
-      return mapping_of(c, inode, by_window);
+      return mapping_of(c, inode, asker);
     case OwnName::kPlacement:
       return std::string(c.has_backing() ? "backing" : "extents");
     case OwnName::kExtents:

@@ -29,6 +29,6 @@ Status set_durable(Context& c, const Caller& caller, InodeNo ino, std::span<cons
 Status clear_durable(Context& c, const Caller& caller, InodeNo ino);
 
 // The value of one of our names. ENODATA: mmap_durable of a file that is not durable.
-Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, ByWindow by_window);
+Result<std::string> own_value(Context& c, InodeNo ino, OwnName name, const Asker& asker);
 
 }  // namespace pmemfs::core

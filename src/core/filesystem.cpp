@@ -176,8 +176,8 @@ Result<Attributes> Filesystem::setattr(const Caller& c, InodeNo ino,
   return core::setattr(impl_->context, c, ino, change);
 }
 Result<std::vector<std::byte>> Filesystem::getxattr(InodeNo ino, std::string_view name,
-                                                    ByWindow by_window) {
-  return core::getxattr(impl_->context, ino, name, by_window);
+                                                    const Asker& asker) {
+  return core::getxattr(impl_->context, ino, name, asker);
 }
 Result<std::vector<std::string>> Filesystem::listxattr(const Caller& c, InodeNo ino) {
   return core::listxattr(impl_->context, c, ino);

@@ -67,9 +67,9 @@ Status commit_changed(store::Change& change, InodeRecord& inode) {
 }  // namespace
 
 Result<std::vector<std::byte>> getxattr(Context& c, InodeNo ino, std::string_view name,
-                                        ByWindow by_window) {
+                                        const Asker& asker) {
   if (const OwnName own = own_name(name); own != OwnName::kNone) {
-    PMEMFS_TRY(const std::string text, own_value(c, ino, own, by_window));
+    PMEMFS_TRY(const std::string text, own_value(c, ino, own, asker));
     const auto bytes = std::as_bytes(std::span(text));
     return std::vector<std::byte>(bytes.begin(), bytes.end());
   }

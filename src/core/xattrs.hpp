@@ -11,7 +11,7 @@
 namespace pmemfs::core {
 
 Result<std::vector<std::byte>> getxattr(Context& c, InodeNo ino, std::string_view name,
-                                        ByWindow by_window);
+                                        const Asker& asker);
 // trusted.* names are shown to uid 0 alone.
 Result<std::vector<std::string>> listxattr(Context& c, const Caller& caller, InodeNo ino);
 Status setxattr(Context& c, const Caller& caller, InodeNo ino, std::string_view name,

@@ -21,7 +21,7 @@ struct Edge {
   Granted granted{};                                   // set by INIT
   std::shared_ptr<PassthroughRegistry> passthrough{};  // null: not available
   View view{};
-  ByWindow by_window = ByWindow::kNotAGuest;
+  ByWindow by_window = ByWindow::kNone;
   const GuestRights* rights = nullptr;  // a guest's, where they are limited
   Reach reach = Reach::kMount;
   bool touch_atime = true;  // reading moves access times

@@ -27,14 +27,15 @@ void setxattr(fuse_req_t req, fuse_ino_t ino, const char* name, const char* valu
                 }));
 }
 
-ByWindow by_window(const Edge& edge, InodeNo ino) {
-  return edge.rights == nullptr || edge.rights->may_map(ino) ? edge.by_window : ByWindow::kNone;
+Asker asker_of(const Edge& edge, InodeNo ino) {
+  const bool may_map = edge.rights == nullptr || edge.rights->may_map(ino);
+  return {edge.reach, may_map ? edge.by_window : ByWindow::kNone};
 }
 
 void getxattr(fuse_req_t req, fuse_ino_t ino, const char* name, std::size_t room) {
   Edge& edge = edge_of(req);
   const auto value =
-      guarded([&] { return edge.fs.getxattr(InodeNo(ino), name, by_window(edge, InodeNo(ino))); });
+      guarded([&] { return edge.fs.getxattr(InodeNo(ino), name, asker_of(edge, InodeNo(ino))); });
   reply::value(req, value,
                [=](std::span<const std::byte> bytes) { return reply::sized(req, bytes, room); });
 }

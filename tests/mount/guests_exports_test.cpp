@@ -136,6 +136,8 @@ TEST_CASE("cache= says what the guest may keep") {
         machine.ask(GuestRequest(FUSE_OPEN, entry.nodeid).add(fuse_open_in{O_RDONLY, 0}));
     const bool direct = (opened.get<fuse_open_out>().open_flags & FOPEN_DIRECT_IO) != 0;
     CHECK(direct == expected[i].direct);
+    CHECK(machine.getxattr(entry.nodeid, PMEMFS_XATTR_MAPPING, 100).body ==
+          (direct ? "refused" : "cached"));
   }
 }
 

@@ -297,21 +297,28 @@ TEST_CASE("what a mapping would be is told to the asker, whoever maps the file e
     const bool extents = data == CoreRig::Data::kExtents;
     rig.put("file", content_of(5000, 'a'));
     const InodeNo ino = rig.stat("file").ino;
-    const auto mapping = [&](ByWindow by_window) {
-      const auto text = rig.fs().getxattr(ino, "user.pmemfs.mapping", by_window);
+    constexpr Asker kHost{};
+    const auto guest = [](ByWindow by_window) {
+      return Asker{Reach::kServed, by_window};
+    };
+    constexpr Asker kUncached{Reach::kDirect, ByWindow::kDurable};
+    const auto mapping = [&](const Asker& asker) {
+      const auto text = rig.fs().getxattr(ino, "user.pmemfs.mapping", asker);
       REQUIRE(text.ok());
       return std::string(reinterpret_cast<const char*>(text->data()), text->size());
     };
     Machine machine(rig);
     REQUIRE(machine.map(ino, 0) == 0);
-    CHECK(mapping(ByWindow::kNotAGuest) == (extents ? "cached" : "passthrough"));
-    CHECK(mapping(ByWindow::kNone) == "cached");
-    CHECK(mapping(ByWindow::kDurable) == "cached");
-    CHECK(mapping(ByWindow::kAll) == "window");
+    CHECK(mapping(kHost) == (extents ? "cached" : "passthrough"));
+    CHECK(mapping(guest(ByWindow::kNone)) == "cached");
+    CHECK(mapping(guest(ByWindow::kDurable)) == "cached");
+    CHECK(mapping(guest(ByWindow::kAll)) == "window");
+    CHECK(mapping(kUncached) == "refused");
     REQUIRE(rig.set_durable("file") == 0);
-    CHECK(mapping(ByWindow::kNotAGuest) == (extents ? "refused" : "passthrough"));
-    CHECK(mapping(ByWindow::kNone) == "refused");
-    CHECK(mapping(ByWindow::kDurable) == "window");
+    CHECK(mapping(kUncached) == "window");
+    CHECK(mapping(kHost) == (extents ? "refused" : "passthrough"));
+    CHECK(mapping(guest(ByWindow::kNone)) == "refused");
+    CHECK(mapping(guest(ByWindow::kDurable)) == "window");
   }
 }
 
