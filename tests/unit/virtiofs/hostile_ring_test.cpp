@@ -449,9 +449,7 @@ TEST_CASE("memory that is lost while it is read in place ends the connection and
   vmm.add_memory(lost);
   DriverRing& ring = rig.start(1, {.room = 8192});
   std::atomic<int> cut{-1};
-  rig.before_echo = [&] {
-    cut = ::ftruncate(lost.fd(), 0);
-  };
+  rig.before_echo([&] { cut = ::ftruncate(lost.fd(), 0); });
   const Bytes head = message(Op::kInPlace, 1, kCopied);
   ring.submit(head, kCopied + 5000, {lost.guest(4096), 5000});
   REQUIRE(vmm.hung_up());

@@ -162,11 +162,15 @@ class Rig {
   std::atomic<int> serving_when_gone{0};
   std::atomic<int> refused_answers{0};
   std::atomic<int> wrong_pieces{0};  // of messages
-  // Of kInPlace; set while no request is under way.
-  std::function<void()> before_echo = [] {
-  };
+  // Of kInPlace. Under a mutex, so that what one thread wrote before is seen by the next.
+  void before_echo(std::function<void()> change) {
+    const std::lock_guard lock(mutex_);
+    before_echo_ = std::move(change);
+  }
 
  private:
+  std::function<void()> before_echo_ = [] {
+  };
   static constexpr std::uint64_t kQueueMemory = 4U << 20U;
 
   DeviceHandler handler() {
@@ -217,7 +221,10 @@ class Rig {
              const AnswerSink& sink) {
     const Op op = op_of(m);
     if (op == Op::kInPlace) {
-      before_echo();
+      {
+        const std::lock_guard lock(mutex_);
+        before_echo_();
+      }
       std::vector<iovec> parts{{m.data(), m.size()}};
       parts.insert(parts.end(), rest.begin(), rest.end());
       refused_answers += sink(parts) ? 0 : 1;
