@@ -89,6 +89,11 @@ class BackingDir {
   // The same into several places, one after the other.
   virtual Result<std::size_t> read_parts(int fd, std::uint64_t off,
                                          std::span<const std::span<std::byte>> parts);
+  // The same with O_NOATIME, where the host grants that.
+  virtual Result<std::size_t> read_parts_quietly(int fd, std::uint64_t off,
+                                                 std::span<const std::span<std::byte>> parts) {
+    return read_parts(fd, off, parts);
+  }
   virtual Result<std::size_t> write(int fd, std::uint64_t off, const void* src, std::size_t n) = 0;
   // The same from several places. A piece that cannot be read is EFAULT, as write(2) has it: what
   // comes before may be written.

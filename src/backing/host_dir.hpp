@@ -37,6 +37,8 @@ class HostDir final : public BackingDir {
   Result<std::size_t> read(int fd, std::uint64_t off, void* dst, std::size_t n) override;
   Result<std::size_t> read_parts(int fd, std::uint64_t off,
                                  std::span<const std::span<std::byte>> parts) override;
+  Result<std::size_t> read_parts_quietly(int fd, std::uint64_t off,
+                                         std::span<const std::span<std::byte>> parts) override;
   Result<std::size_t> write(int fd, std::uint64_t off, const void* src, std::size_t n) override;
   Result<std::size_t> write_parts(int fd, std::uint64_t off,
                                   std::span<const std::span<const std::byte>> parts) override;

@@ -241,7 +241,7 @@ Status mark_synced(Context& c, InodeRecord& inode, int fd) {
 }
 
 Result<std::size_t> read(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,
-                         std::span<const std::span<std::byte>> parts) {
+                         std::span<const std::span<std::byte>> parts, bool quietly) {
   auto file = open(c, node, inode);
   if (file.code() == ENOENT) {
     return std::size_t{0};  // never synced, and the mount is read-only
@@ -249,7 +249,8 @@ Result<std::size_t> read(Context& c, Node& node, const InodeRecord& inode, std::
   if (!file) {
     return file.error();
   }
-  return c.backing->read_parts(file->fd(), off, parts);
+  return quietly ? c.backing->read_parts_quietly(file->fd(), off, parts)
+                 : c.backing->read_parts(file->fd(), off, parts);
 }
 
 // For what changes nothing and succeeds: POSIX marks the file as modified by it.

@@ -66,8 +66,9 @@ Status cover_tail(Context& c, Node& node, InodeRecord& inode);
 // Commits that host file and name are on media. Lock: exclusive.
 Status mark_synced(Context& c, InodeRecord& inode, int fd);
 
+// `quietly`: the host's atime does not move.
 Result<std::size_t> read(Context& c, Node& node, const InodeRecord& inode, std::uint64_t off,
-                         std::span<const std::span<std::byte>> parts);
+                         std::span<const std::span<std::byte>> parts, bool quietly);
 // Past the promise of a durable file: whole, or the file does not grow. Else as write(2), short
 // counts included. Lock: exclusive when durable and past the promise, else shared.
 Result<std::size_t> write(Context& c, Node& node, InodeRecord& inode, std::uint64_t off,

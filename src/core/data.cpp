@@ -133,12 +133,13 @@ static Result<std::size_t> read_extents(Context& c, const Node& node, const Inod
 Result<std::size_t> data_read(Context& c, const Handle& handle, std::uint64_t off,
                               std::span<const std::span<std::byte>> parts) {
   Node& node = *handle.node;
-  if (!c.has_backing() && (handle.flags & O_NOATIME) == 0) {
+  const bool quietly = (handle.flags & O_NOATIME) != 0;
+  if (!c.has_backing() && !quietly) {
     touch_atime(c, node);  // host files: the host's affair
   }
   PMEMFS_TRY(const auto lock, lock_to_read(c, node));
   PMEMFS_TRY(const InodeRecord inode, read_inode(c, node));
-  return c.has_backing() ? backing_data::read(c, node, inode, off, parts)
+  return c.has_backing() ? backing_data::read(c, node, inode, off, parts, quietly)
                          : read_extents(c, node, inode, off, parts);
 }
 

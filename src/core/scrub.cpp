@@ -226,7 +226,7 @@ class Scrub {
     }
     buffer_.resize(kPiece);
     const std::span<std::byte> whole(buffer_);
-    const auto n = backing_data::read(c_, node, inode, off, {&whole, 1});
+    const auto n = backing_data::read(c_, node, inode, off, {&whole, 1}, true);
     if (!n) {
       return fail(n.code());
     }

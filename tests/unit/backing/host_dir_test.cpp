@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -168,6 +169,25 @@ TEST_CASE("host dir: a file is read into many places, and no further than it goe
   CHECK(f.host->read_parts(fd.get(), content.size(), parts).value() == 0);
   CHECK(f.host->read_parts(fd.get(), 0, {}).value() == 0);
   CHECK(f.host->read_parts(-1, 0, parts).code() == EBADF);
+}
+
+TEST_CASE("host dir: a quiet read leaves the atime, and gives the same") {
+  HostFixture f;
+  const UniqueFd fd(f.create(kName));
+  REQUIRE(f.host->write(fd.get(), 0, "content", 7).ok());
+  const Timestamp old{100, 0};
+  const auto read = [&](bool quietly) {
+    REQUIRE(f.host->set_times(fd.get(), old, {200, 0}).ok());
+    std::array<std::byte, 10> bytes{};
+    const std::span<std::byte> part(bytes);
+    const auto got = quietly ? f.host->read_parts_quietly(fd.get(), 1, {&part, 1})
+                             : f.host->read_parts(fd.get(), 1, {&part, 1});
+    CHECK(got.value() == 6);
+    CHECK(std::memcmp(bytes.data(), "ontent", 6) == 0);
+    return f.host->stat(kName)->atime == old;
+  };
+  CHECK(read(true));
+  CHECK_FALSE(read(false));
 }
 
 TEST_CASE("host dir: a file is written from many places, as far as they can be read") {
