@@ -132,7 +132,7 @@ Result<std::size_t> HostDir::read_parts(int fd, std::uint64_t off,
 Result<std::size_t> HostDir::read_parts_quietly(int fd, std::uint64_t off,
                                                 std::span<const std::span<std::byte>> parts) {
   const std::string self = fmt::format("/proc/self/fd/{}", fd);
-  const base::UniqueFd quiet(::open(self.c_str(), O_RDONLY | O_NOATIME | O_CLOEXEC));
+  const base::UniqueFd quiet(::open(self.c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
   return read_parts(quiet ? quiet.get() : fd, off, parts);
 }
 
