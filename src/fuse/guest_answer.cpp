@@ -87,7 +87,19 @@ int GuestAnswer::enter_created(std::span<std::byte> both) {
   // The handle first: it is the ledger's whatever becomes of the entry.
   const int handle = enter_handle(open, ino, request_.argument<fuse_create_in>().flags);
   const int entry = enter_entry(both);
+  if (terms_.mapped || (!nodes_.empty() && nodes_.back().direct())) {
+    allow_mapped_writes(open);
+  }
   return handle != 0 ? handle : entry;
+}
+
+// Without FOPEN_DIRECT_IO, which a kernel that maps directly needs for nothing else: it has
+// Linux 7.2 throw the pages of a write that grows the file out of its books first, and refuse the
+// write (EBUSY) when the program has stored there.
+void GuestAnswer::allow_mapped_writes(std::span<std::byte> open) {
+  auto out = load<fuse_open_out>(open);
+  out.open_flags &= ~static_cast<std::uint32_t>(FOPEN_DIRECT_IO);
+  store_back(open, out);
 }
 
 // An entry that the guest may not look up or remember loses its attributes, not its name.
@@ -130,6 +142,9 @@ int GuestAnswer::pass(std::span<iovec> parts) {
     case FUSE_TMPFILE:
       return enter_created(body);
     case FUSE_OPEN:
+      if (terms_.mapped) {
+        allow_mapped_writes(body);
+      }
       return enter_handle(body, GuestNode{request_.header().nodeid}.ino(),
                           request_.argument<fuse_open_in>().flags);
     case FUSE_GETATTR:

@@ -20,6 +20,7 @@ class GuestAnswer {
   // What was agreed upon with the guest.
   struct Terms {
     bool direct = false;  // FUSE_ATTR_DAX means something
+    bool mapped = false;  // what the request is about is mapped directly, or everything is
     const GuestRights& rights;
   };
 
@@ -39,6 +40,7 @@ class GuestAnswer {
   int enter_entry(std::span<std::byte> entry);
   int enter_handle(std::span<std::byte> open, InodeNo ino, std::uint32_t flags);
   int enter_created(std::span<std::byte> both);
+  static void allow_mapped_writes(std::span<std::byte> open);
   void enter_listing(std::span<std::byte> entries);
   void take_back_nodes(std::size_t first);
   void translate_acl(iovec& part);

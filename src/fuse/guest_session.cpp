@@ -137,11 +137,11 @@ struct GuestSession::Impl {
   int hold(GuestMessage& message, Nodes& nodes);
   void forget(const GuestMessage& message);
   int map(const GuestMessage& message, GuestNode node) const;
-  void through_libfuse(Worker& worker, GuestMessage& message, GuestReply& reply);
+  void through_libfuse(Worker& worker, GuestMessage& message, GuestNode node, GuestReply& reply);
   int translate_caller(GuestMessage& message) const;
   int translate_handles(GuestMessage& message, InodeNo second);
   int refuse_stale(GuestNode node);
-  void take(const GuestMessage& message, std::span<iovec> parts, GuestReply& reply);
+  void take(const GuestMessage& message, GuestNode node, std::span<iovec> parts, GuestReply& reply);
   void offer_mapping(const GuestMessage& message, iovec& part);
 
   GuestOptions options;
@@ -193,7 +193,7 @@ void GuestSession::Impl::begin(Worker& worker, GuestMessage& message, GuestReply
     return;
   }
   channel = std::move(*created);
-  through_libfuse(worker, message, reply);
+  through_libfuse(worker, message, {}, reply);
   begun = edge.granted.answered;
 }
 
@@ -288,9 +288,9 @@ std::optional<int> GuestSession::Impl::dispatch(Worker& worker, GuestMessage& me
   }
   if (message.opcode() == FUSE_WRITE) {
     return write_from(edge.fs, message,
-                      [&](std::span<iovec> parts) { take(message, parts, reply); });
+                      [&](std::span<iovec> parts) { take(message, nodes.first, parts, reply); });
   }
-  through_libfuse(worker, message, reply);
+  through_libfuse(worker, message, nodes.first, reply);
   return std::nullopt;
 }
 
@@ -379,21 +379,23 @@ int GuestSession::Impl::translate_handles(GuestMessage& message, InodeNo second)
   return 0;
 }
 
-void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, GuestReply& reply) {
+void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, GuestNode node,
+                                         GuestReply& reply) {
   const GuestChannel::Take take_answer = [&](std::span<iovec> parts) {
-    guarded_void([&] { take(message, parts, reply); });
+    guarded_void([&] { take(message, node, parts, reply); });
   };
   const GuestChannel::Taking taking(take_answer);
   const Serving serving(worker, edge, message);
   channel->serve(message.bytes());
 }
 
-void GuestSession::Impl::take(const GuestMessage& message, std::span<iovec> parts,
+void GuestSession::Impl::take(const GuestMessage& message, GuestNode node, std::span<iovec> parts,
                               GuestReply& reply) {
   if (message.opcode() == FUSE_INIT && parts.size() == 2) {
     offer_mapping(message, parts[1]);
   }
-  GuestAnswer answer(message, options, {direct, rights}, ledger);
+  const bool mapped = node.direct() || edge.by_window == ByWindow::kAll;
+  GuestAnswer answer(message, options, {direct, mapped, rights}, ledger);
   if (const int code = answer.prepare(parts); code != 0) {
     (void)reply.error(code);
     return;

@@ -228,6 +228,34 @@ TEST_CASE("without direct mapping nothing is marked, and a durable file is direc
   CHECK((opened.get<fuse_open_out>().open_flags & FOPEN_DIRECT_IO) != 0);
 }
 
+TEST_CASE("a file is no direct io for who maps it directly, and is for who met it before") {
+  Window window;
+  GuestRig rig;
+  Guest guest(*rig.fs, window.options());
+  const auto direct_io = [](const GuestReply& reply, std::size_t at = 0) {
+    REQUIRE(reply.error == 0);
+    return (reply.get<fuse_open_out>(at).open_flags & FOPEN_DIRECT_IO) != 0;
+  };
+  const auto open = [&](std::uint64_t node) {
+    return guest.ask(GuestRequest(FUSE_OPEN, node).add(fuse_open_in{2, 0}));
+  };
+  const InodeNo file = rig.make_file("a");
+  guest.init();
+  const std::uint64_t before = guest.lookup("a").get<fuse_entry_out>().nodeid;
+  rig.set_durable(file);
+  CHECK(open(before).error == ESTALE);
+  CHECK(direct_io(open(before)));
+  CHECK_FALSE(direct_io(open(guest.lookup("a").get<fuse_entry_out>().nodeid)));
+  rig.set_durable(kRootInode);
+  GuestRequest create(FUSE_CREATE);
+  create.add(fuse_create_in{2, 0644, 0, 0}).add_name("b");
+  CHECK_FALSE(direct_io(guest.ask(create), sizeof(fuse_entry_out)));
+  guest.init(Guest::kAllFlags & ~FUSE_HAS_INODE_DAX);  // dax=always
+  CHECK_FALSE(direct_io(open(guest.lookup("a").get<fuse_entry_out>().nodeid)));
+  guest.init(Guest::kAllFlags & ~std::uint64_t{FUSE_MAP_ALIGNMENT});  // dax=never
+  CHECK(direct_io(open(guest.lookup("a").get<fuse_entry_out>().nodeid)));
+}
+
 TEST_CASE("a file that became durable is met as a new node, after one ESTALE") {
   Window window;
   OneGuest rig(window.options());

@@ -2,7 +2,7 @@
 # ones by its window. What takes long is virtiofs-posix-long's.
 # media: directory file
 # boots: 1
-# ci: directory/6.12
+# ci: directory/newest
 # devices: pmem,window=64M
 # programs: tests/posix_names_test tests/posix_attrs_test tests/posix_data_test tests/posix_xattr_acl_test tests/fsx_test id cp
 
