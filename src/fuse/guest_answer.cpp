@@ -104,8 +104,7 @@ void GuestAnswer::allow_mapped_writes(std::span<std::byte> open) {
 
 // An entry that the guest may not look up or remember loses its attributes, not its name.
 void GuestAnswer::enter_listing(std::span<std::byte> entries) {
-  const bool searched =
-      !terms_.rights.limited() || terms_.rights.may(InodeNo(request_.header().nodeid), kSearch);
+  const bool searched = terms_.rights.may(InodeNo(request_.header().nodeid), kSearch);
   while (entries.size() > FUSE_NAME_OFFSET_DIRENTPLUS) {
     const auto direntry = load<fuse_dirent>(entries.subspan(offsetof(fuse_direntplus, dirent)));
     const std::size_t before = nodes_.size();

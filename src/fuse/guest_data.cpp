@@ -39,17 +39,21 @@ Result<std::size_t> write(Filesystem& fs, const GuestMessage& message) {
   return count;
 }
 
+// Calls the core: EIO, whatever it says, when this thread met a media error meanwhile.
+template <typename Call>
+Result<std::size_t> counted(const Call& call) {
+  const std::uint64_t errors = base::media_errors_met();
+  auto count = guarded(call);
+  return base::media_errors_met() == errors ? count : Error(EIO);
+}
+
 }  // namespace
 
 std::optional<int> read_into(Filesystem& fs, const GuestMessage& message,
                              const GuestReply::Places& places, GuestReply& reply) {
   const auto in = message.argument<fuse_read_in>();
-  const std::uint64_t errors = base::media_errors_met();
   const auto count =
-      guarded([&] { return fs.read_parts(FileHandle::decode(in.fh).handle, in.offset, places); });
-  if (base::media_errors_met() != errors) {
-    return EIO;
-  }
+      counted([&] { return fs.read_parts(FileHandle::decode(in.fh).handle, in.offset, places); });
   if (!count) {
     return count.code();
   }
@@ -59,11 +63,7 @@ std::optional<int> read_into(Filesystem& fs, const GuestMessage& message,
 
 std::optional<int> write_from(Filesystem& fs, const GuestMessage& message,
                               const GuestChannel::Take& take) {
-  const std::uint64_t errors = base::media_errors_met();
-  const auto count = guarded([&] { return write(fs, message); });
-  if (base::media_errors_met() != errors) {
-    return EIO;
-  }
+  const auto count = counted([&] { return write(fs, message); });
   if (!count) {
     return count.code();
   }

@@ -126,7 +126,7 @@ struct GuestSession::Impl {
             {options.max_nodes, options.max_handles},
             [this](InodeNo ino, std::uint64_t count) { forget_inode(edge, ino, count); },
             [this](InodeNo ino, std::uint64_t fh) { close_handle(edge, ino, fh); }) {
-    edge.rights = rights.limited() ? &rights : nullptr;
+    edge.rights = &rights;
   }
 
   void serve(Worker& worker, GuestMessage& message, GuestReply& reply);

@@ -16,6 +16,10 @@ struct WireEntry {
 };
 constexpr std::size_t kListHeader = 4;
 
+bool holds(std::uint32_t begin, std::uint32_t count, std::uint32_t id) {
+  return id >= begin && id - begin < count;
+}
+
 }  // namespace
 
 bool IdMap::reaches(std::uint32_t host) const {
@@ -23,7 +27,7 @@ bool IdMap::reaches(std::uint32_t host) const {
     return host == *squash;
   }
   return ranges.empty() || std::any_of(ranges.begin(), ranges.end(), [host](const Range& range) {
-           return host >= range.host && host - range.host < range.count;
+           return holds(range.host, range.count, host);
          });
 }
 
@@ -46,7 +50,7 @@ std::uint32_t IdMap::to_host(std::uint32_t guest) const {
     return guest;
   }
   for (const Range& range : ranges) {
-    if (guest >= range.guest && guest - range.guest < range.count) {
+    if (holds(range.guest, range.count, guest)) {
       return range.host + (guest - range.guest);
     }
   }
@@ -58,7 +62,7 @@ std::uint32_t IdMap::to_guest(std::uint32_t host) const {
     return host;
   }
   for (const Range& range : ranges) {
-    if (host >= range.host && host - range.host < range.count) {
+    if (holds(range.host, range.count, host)) {
       return range.guest + (host - range.host);
     }
   }

@@ -22,7 +22,7 @@ struct Edge {
   std::shared_ptr<PassthroughRegistry> passthrough{};  // null: not available
   View view{};
   ByWindow by_window = ByWindow::kNone;
-  const GuestRights* rights = nullptr;  // a guest's, where they are limited
+  const GuestRights* rights = nullptr;  // a guest's; null: a mount of the host
   Reach reach = Reach::kMount;
   bool touch_atime = true;  // reading moves access times
 };
