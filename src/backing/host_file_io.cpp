@@ -1,6 +1,5 @@
 // The half of HostDir that works on open files.
 #include <fcntl.h>
-#include <fmt/core.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -9,12 +8,11 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <string>
 #include <utility>
 
 #include "backing/host_dir.hpp"
 #include "backing/touch.hpp"
-#include "base/unique_fd.hpp"
+#include "base/descriptor.hpp"
 
 namespace pmemfs::backing {
 namespace {
@@ -131,9 +129,8 @@ Result<std::size_t> HostDir::read_parts(int fd, std::uint64_t off,
 // By a description of its own: the flag is one of those, and others read by this one.
 Result<std::size_t> HostDir::read_parts_quietly(int fd, std::uint64_t off,
                                                 std::span<const std::span<std::byte>> parts) {
-  const std::string self = fmt::format("/proc/self/fd/{}", fd);
-  const base::UniqueFd quiet(::open(self.c_str(), O_RDONLY | O_NOATIME | O_NONBLOCK | O_CLOEXEC));
-  return read_parts(quiet ? quiet.get() : fd, off, parts);
+  const auto quiet = base::open_again(fd, O_RDONLY | O_NOATIME | O_NONBLOCK);
+  return read_parts(quiet ? quiet->get() : fd, off, parts);
 }
 
 Result<std::size_t> HostDir::write(int fd, std::uint64_t off, const void* src, std::size_t n) {

@@ -20,6 +20,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/descriptor.hpp"
 #include "fuse/capabilities.hpp"
 #include "fuse/device.hpp"
 #include "fuse/libfuse.hpp"
@@ -183,10 +184,7 @@ Result<UniqueFd> mount_nowhere(int device) {
 
 // Without a request to the mount, which nobody serves yet.
 Result<dev_t> device_of(int mount) {
-  struct statx st {};
-  if (::statx(mount, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, 0, &st) != 0) {
-    return Error(errno);
-  }
+  PMEMFS_TRY(const struct statx st, base::known_of(mount, 0));
   return makedev(st.stx_dev_major, st.stx_dev_minor);
 }
 

@@ -1,12 +1,12 @@
 #include "region/exports.hpp"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <utility>
 
+#include "base/descriptor.hpp"
 #include "region/host_file.hpp"
 
 namespace pmemfs::region {
@@ -21,22 +21,13 @@ struct flock lock_of(short type, std::uint64_t key, std::uint64_t n) {
   return lock;
 }
 
-// Through /proc, since only that makes a description of its own of a file that has no name here.
-base::UniqueFd open_again(int fd, int access) {
-  const std::string self = fmt::format("/proc/self/fd/{}", fd);
-  return base::UniqueFd(::open(self.c_str(), access | O_CLOEXEC));
-}
-
 }  // namespace
 
 Result<base::UniqueFd> export_description(int fd, std::uint64_t key) {
   if (key >= kExportKeys) {
     return Error(EINVAL);
   }
-  base::UniqueFd own = open_again(fd, O_RDWR);
-  if (!own) {
-    return Error(errno);
-  }
+  PMEMFS_TRY(base::UniqueFd own, base::open_again(fd, O_RDWR));
   struct flock lock = lock_of(F_RDLCK, key, 1);
   if (::fcntl(own.get(), F_OFD_SETLK, &lock) != 0) {
     return Error(errno);
@@ -50,9 +41,9 @@ bool export_lives(int fd, std::uint64_t key, std::uint64_t n) {
 }
 
 bool is_exported(int fd) {
-  const base::UniqueFd other = open_again(fd, O_RDONLY | O_NONBLOCK);  // no lease is waited for
+  const auto other = base::open_again(fd, O_RDONLY | O_NONBLOCK);  // no lease is waited for
   struct flock lock = lock_of(F_WRLCK, 0, kExportKeys);
-  return other && ::fcntl(other.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  return other && ::fcntl(other->get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
 // The kernel tells of one that is in the way, not of which: the rest is on either side of it.

@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/descriptor.hpp"
+
 namespace pmemfs::virtiofs {
 namespace {
 
@@ -52,10 +54,7 @@ bool is_local(int fd, const struct statx& st, struct statfs& fs) {
 
 // Bytes that a mapping of `fd` is a multiple of.
 Result<std::uint64_t> page_of(int fd, std::uint64_t end) {
-  struct statx st {};
-  if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &st) != 0) {
-    return Error(errno);
-  }
+  PMEMFS_TRY(const struct statx st, base::known_of(fd, STATX_TYPE | STATX_SIZE));
   if (S_ISCHR(st.stx_mode)) {
     return is_dax_device(st) ? Result<std::uint64_t>(kMappingUnit) : Error(EACCES);
   }

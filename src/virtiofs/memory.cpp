@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "base/descriptor.hpp"
 #include "pmemfs/filesystem.hpp"
 #include "region/exports.hpp"
 
@@ -31,12 +32,9 @@ bool may_write(int fd) {
 // device whose pages are too large, and what windows of another daemon show. What is on FUSE is not
 // asked, its server may be anybody's.
 bool may_be_a_hole(int fd, int why) {
-  struct statx st {};
-  if (::statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &st) != 0) {
-    return false;
-  }
-  return (why == EINVAL && S_ISCHR(st.stx_mode)) ||
-         (why == EACCES && S_ISREG(st.stx_mode) && st.stx_size == kWindowFileSize);
+  const auto st = base::known_of(fd, STATX_TYPE | STATX_SIZE);
+  return st && ((why == EINVAL && S_ISCHR(st->stx_mode)) ||
+                (why == EACCES && S_ISREG(st->stx_mode) && st->stx_size == kWindowFileSize));
 }
 
 }  // namespace
