@@ -89,27 +89,27 @@ Status may_move(Context& c, const InodeRecord& inode) {
   return exported(c, inode) ? Status(Error(EBUSY)) : Status();
 }
 
-void wait_until_idle(Context& c, Node& node) {
-  for (int i = 0; i < kReleaseRetries; i++) {
-    const bool dropped = c.hooks.drop_backing(node.ino);
-    std::shared_lock lock(node.lock);
-    if (dropped && node.opens == 0) {
-      return;
-    }
-    lock.unlock();
+// Until a RELEASE that may be under way has made it so, or there was none.
+template <typename Condition>
+static void wait_for_release(const Condition& holds) {
+  for (int i = 0; i < kReleaseRetries && !holds(); i++) {
     std::this_thread::sleep_for(kReleasePause);
   }
 }
 
+void wait_until_idle(Context& c, Node& node) {
+  wait_for_release([&] {
+    const bool dropped = c.hooks.drop_backing(node.ino);
+    const std::shared_lock lock(node.lock);
+    return dropped && node.opens == 0;
+  });
+}
+
 void wait_until_uncached(Node& node) {
-  for (int i = 0; i < kReleaseRetries; i++) {
-    std::shared_lock lock(node.lock);
-    if (node.cached_opens == 0 || node.guest_cached_opens != 0) {
-      return;
-    }
-    lock.unlock();
-    std::this_thread::sleep_for(kReleasePause);
-  }
+  wait_for_release([&] {
+    const std::shared_lock lock(node.lock);
+    return node.cached_opens == 0 || node.guest_cached_opens != 0;
+  });
 }
 
 bool proven_unmapped(Context& c, Node& node, const InodeRecord& inode) {

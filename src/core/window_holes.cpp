@@ -1,6 +1,7 @@
 #include "core/window_holes.hpp"
 
 #include <linux/falloc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
@@ -22,6 +23,15 @@ Status blank_on_host(Context& c, int fd, int mode, Range range) {
 }
 
 }  // namespace
+
+// Without any hole the host is not asked, since that would be a change of the file, with a new
+// mtime.
+Status fill_place(Context& c, int fd, Range range) {
+  if (const auto hole = c.backing->seek(fd, range.begin, SEEK_HOLE); hole && *hole >= range.end) {
+    return {};
+  }
+  return allocate(c, fd, FALLOC_FL_KEEP_SIZE, range);
+}
 
 Status fill(Context& c, InodeNo ino, int fd, std::uint64_t to) {
   for (const Range& hole : c.exports.unfilled(ino, to)) {

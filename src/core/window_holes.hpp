@@ -1,7 +1,7 @@
 // Host files whose places are mapped in windows have no holes there, as far as they reach: a store
 // of the guest into one would need space of the host, and where that is full the monitor gets
-// SIGBUS and the machine ends. map_window() fills a place up to the end that the file has then;
-// what makes holes in it later, growth and punching, comes here. The books are Exports.
+// SIGBUS and the machine ends. A place is filled when it is mapped, up to the end that the file has
+// then; what makes holes in it later, growth and punching, comes here, too. The books are Exports.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,10 @@
 #include "core/context.hpp"
 
 namespace pmemfs::core::window_holes {
+
+// Of a file that is not durable, before the range is mapped, which ends where the file does or
+// before. Lock: exclusive.
+Status fill_place(Context& c, int fd, Range range);
 
 // Before the file gets longer, and not by being written there: allocates what lies in mapped places
 // between the end and `to`. The caller tells Exports when the file has grown. ENOSPC: some of it

@@ -1,6 +1,5 @@
 #include "core/windows.hpp"
 
-#include <linux/falloc.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 #include "core/extent_edit.hpp"
 #include "core/extent_fill.hpp"
 #include "core/gate.hpp"
+#include "core/window_holes.hpp"
 
 namespace pmemfs::core {
 
@@ -25,18 +25,6 @@ using store::Mapping;
 // Closes the descriptor unless it is handed over.
 WindowMapping mapping_with(base::UniqueFd fd, std::vector<WindowPiece> pieces) {
   return {fd.release(), std::move(pieces)};
-}
-
-// The holes that a store of the guest would have the host fill, when it may have no room. Without
-// any the host is not asked, since that would be a change of the file, with a new mtime.
-Status fill_holes(Context& c, int fd, Range range, std::uint64_t size) {
-  const std::uint64_t end = std::min(range.end, size);
-  if (const auto hole = c.backing->seek(fd, range.begin, SEEK_HOLE); hole && *hole >= end) {
-    return {};
-  }
-  return backing_data::with_space(c, [&] {
-    return c.backing->allocate(fd, FALLOC_FL_KEEP_SIZE, range.begin, end - range.begin);
-  });
 }
 
 Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, Range range) {
@@ -54,7 +42,8 @@ Result<WindowMapping> map_host_file(Context& c, Node& node, InodeRecord& inode, 
     if (is_durable(inode)) {
       PMEMFS_CHECK(backing_data::cover_tail(c, node, inode));
     } else {
-      PMEMFS_CHECK(fill_holes(c, file.fd(), range, host.size));
+      PMEMFS_CHECK(
+          window_holes::fill_place(c, file.fd(), {range.begin, std::min(range.end, size)}));
     }
   }
   PMEMFS_TRY(const int fd, c.backing->open(backing_name(inode)));

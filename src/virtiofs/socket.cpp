@@ -64,6 +64,18 @@ Result<std::size_t> receive_first(int socket, Message& message) {
   return static_cast<std::size_t>(n);
 }
 
+// As wait_readable. False: `interrupt` became readable.
+Result<bool> await(int socket, int interrupt, milliseconds time) {
+  switch (wait_readable(socket, interrupt, time)) {
+    case Waited::kInterrupted:
+      return false;
+    case Waited::kTimeout:
+      return Error(ETIMEDOUT);
+    default:
+      return true;
+  }
+}
+
 // False: `interrupt` became readable.
 Result<bool> receive_rest(int socket, int interrupt, std::span<std::byte> bytes,
                           Clock::time_point deadline) {
@@ -79,13 +91,9 @@ Result<bool> receive_rest(int socket, int interrupt, std::span<std::byte> bytes,
     if (errno != EAGAIN && errno != EINTR) {
       return Error(errno);
     }
-    switch (wait_readable(socket, interrupt, milliseconds(left_until(deadline)))) {
-      case Waited::kInterrupted:
-        return false;
-      case Waited::kTimeout:
-        return Error(ETIMEDOUT);
-      case Waited::kReadable:
-        break;
+    PMEMFS_TRY(const bool readable, await(socket, interrupt, milliseconds(left_until(deadline))));
+    if (!readable) {
+      return false;
     }
   }
   return true;
@@ -123,13 +131,9 @@ Result<bool> receive(int socket, int interrupt, Message& message, milliseconds t
   std::size_t have = 0;
   for (;;) {
     const milliseconds left = time.count() < 0 ? time : milliseconds(left_until(end));
-    switch (wait_readable(socket, interrupt, left)) {
-      case Waited::kInterrupted:
-        return false;
-      case Waited::kTimeout:
-        return Error(ETIMEDOUT);
-      case Waited::kReadable:
-        break;
+    PMEMFS_TRY(const bool readable, await(socket, interrupt, left));
+    if (!readable) {
+      return false;
     }
     const auto first = receive_first(socket, message);
     if (first) {
