@@ -13,6 +13,8 @@
 #include <mutex>
 #include <set>
 
+#include "base/log_pace.hpp"
+
 namespace pmemfs::base::log {
 namespace {
 
@@ -105,6 +107,7 @@ struct State {
   std::shared_ptr<spdlog::logger> logger = make_stderr_logger("pmemfs", Level::kInfo);
   std::mutex said_mutex;
   std::set<std::string, std::less<>> said;  // under said_mutex
+  LogPace pace;
 };
 
 // Never destroyed: threads and destructors of statics may log until the very end.
@@ -116,8 +119,16 @@ State& state() {
 void replace_logger(std::shared_ptr<spdlog::logger> logger) {
   State& s = state();
   s.logger = std::move(logger);
+  s.pace.forget();
   const std::lock_guard lock(s.said_mutex);
   s.said.clear();
+}
+
+// Formats are literals: lines of one place in the program are of one kind. Who wants to see what
+// happens (kDebug) sees all.
+LogPace::Verdict pace_of(Level level, fmt::string_view format) {
+  return level == Level::kDebug ? LogPace::Verdict::kWrite
+                                : state().pace.ask(format.data(), LogPace::Clock::now());
 }
 
 }  // namespace
@@ -149,9 +160,17 @@ void write(Level level, fmt::string_view format, fmt::format_args args) noexcept
     if (!enabled(level)) {
       return;
     }
+    const LogPace::Verdict verdict = pace_of(level, format);
+    if (verdict == LogPace::Verdict::kLeaveOut) {
+      return;
+    }
     fmt::memory_buffer text;
     fmt::vformat_to(std::back_inserter(text), format, args);
     state().logger->log(to_spdlog(level), spdlog::string_view_t(text.data(), text.size()));
+    if (verdict == LogPace::Verdict::kWriteLast) {
+      state().logger->log(to_spdlog(level),
+                          "lines like the last one are left out for up to a minute");
+    }
   } catch (...) {
     // A line that cannot be written is lost; its caller goes on.
   }

@@ -15,8 +15,9 @@
 //   log::warn_once("no-passthrough", "this kernel has no FUSE passthrough; durable files refuse
 //   shared mappings");
 //
-// Writing is thread-safe and never throws. The init functions are for main(), before other threads
-// exist.
+// Of lines of one kind, which have one format, 100 are written in a minute, whatever repeats
+// (log_pace.hpp). Writing is thread-safe and never throws. The init functions are for main(),
+// before other threads exist.
 namespace pmemfs::base::log {
 
 enum class Level { kDebug, kInfo, kWarning, kError };

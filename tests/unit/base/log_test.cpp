@@ -80,4 +80,27 @@ TEST_CASE("braces in an argument are text, not a format") {
   CHECK(capture.lines[0].text == "name {}{0}%n");
 }
 
+TEST_CASE("what repeats does not fill the log") {
+  const Capture capture(log::Level::kDebug);
+  for (int i = 0; i < 1000; ++i) {
+    log::warn("again {}", i);
+    log::debug("asked for {}", i);
+  }
+  log::warn("something else");
+  const auto warnings = [&] {
+    std::vector<std::string> texts;
+    for (const Line& line : capture.lines) {
+      if (line.level == log::Level::kWarning) {
+        texts.push_back(line.text);
+      }
+    }
+    return texts;
+  }();
+  REQUIRE(warnings.size() == 102);
+  CHECK(warnings[99] == "again 99");
+  CHECK(warnings[100] == "lines like the last one are left out for up to a minute");
+  CHECK(warnings[101] == "something else");
+  CHECK(capture.lines.size() == 1000 + 102);
+}
+
 }  // namespace pmemfs::base
