@@ -17,14 +17,15 @@ Status Window::map(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off
   if (!holds(window_off, len)) {
     return Error(EINVAL);
   }
-  const std::lock_guard lock(mutex_);
-  forget_cut(window_off, len);
+  forget_cut_of(window_off, len);
   for (std::uint64_t at = 0; at < len; at += kPlace) {
+    const std::lock_guard lock(mutex_);
     PMEMFS_CHECK(map_place(ino, file_off + at, window_off + at));
   }
   return {};
 }
 
+// In the tally before all else: who cuts the file from now on waits until it is mapped.
 Status Window::map_place(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off) {
   if (const auto there = places_.find(window_off); there != places_.end()) {
     if (there->second.ino == ino && there->second.file_off == file_off) {
@@ -32,14 +33,18 @@ Status Window::map_place(InodeNo ino, std::uint64_t file_off, std::uint64_t wind
     }
     PMEMFS_CHECK(empty(window_off));
   }
-  PMEMFS_TRY(const WindowMapping mapping, fs_.map_window(ino, file_off, kPlace));
-  const base::UniqueFd fd(mapping.fd);
+  mapped_.add(ino);
+  const auto mapping = fs_.map_window(ino, file_off, kPlace);
+  if (!mapping) {
+    mapped_.drop(ino);
+    return mapping.error();
+  }
+  const base::UniqueFd fd(mapping->fd);
   Place place{ino, file_off, {}};
-  const Status mapped = map_pieces(mapping, place, window_off);
+  const Status mapped = map_pieces(*mapping, place, window_off);
   if (!mapped) {
     take_back(place.pieces);
-    fs_.unmapped_window(ino, file_off, kPlace);
-    place.ino = InodeNo();
+    unmapped(place);
   }
   if (!place.pieces.empty()) {
     places_[window_off] = std::move(place);
@@ -92,10 +97,7 @@ Status Window::empty(std::uint64_t window_off) {
   }
   Place& place = found->second;
   const bool gone = take_back(place.pieces);
-  if (place.ino) {
-    fs_.unmapped_window(place.ino, place.file_off, kPlace);
-    place.ino = InodeNo();
-  }
+  unmapped(place);
   if (!gone) {
     return Error(EAGAIN);
   }
@@ -103,37 +105,57 @@ Status Window::empty(std::uint64_t window_off) {
   return {};
 }
 
+void Window::unmapped(Place& place) {
+  if (place.ino) {
+    fs_.unmapped_window(place.ino, place.file_off, kPlace);
+    mapped_.drop(place.ino);
+    place.ino = InodeNo();
+  }
+}
+
+Result<bool> Window::empty_next(std::uint64_t& from, std::uint64_t end) {
+  const std::lock_guard lock(mutex_);
+  const auto next = places_.lower_bound(from);
+  if (next == places_.end() || next->first >= end) {
+    return false;
+  }
+  from = next->first + kPlace;
+  PMEMFS_CHECK(empty(next->first));
+  return true;
+}
+
 Status Window::unmap(std::uint64_t window_off, std::uint64_t len) {
   if (!holds(window_off, len)) {
     return Error(EINVAL);
   }
-  const std::lock_guard lock(mutex_);
-  forget_cut(window_off, len);
-  for (auto at = places_.lower_bound(window_off);
-       at != places_.end() && at->first < window_off + len;) {
-    const std::uint64_t place = (at++)->first;
-    PMEMFS_CHECK(empty(place));
+  forget_cut_of(window_off, len);
+  for (std::uint64_t at = window_off;;) {
+    PMEMFS_TRY(const bool more, empty_next(at, window_off + len));
+    if (!more) {
+      return {};
+    }
   }
-  return {};
 }
 
 void Window::unmap_beyond(InodeNo ino, std::uint64_t size) {
+  if (!mapped_.has(ino)) {
+    return;
+  }
   const std::lock_guard lock(mutex_);
   const auto file = fs_.getattr(ino);
   for (auto at = places_.begin(); at != places_.end();) {
     const auto& [window_off, place] = *at++;
     if (place.ino == ino && place.file_off >= size) {
       if (file) {
-        cut_[window_off] = {ino, file->generation, place.file_off};
+        remember_cut(window_off, place, file->generation);
       }
       (void)empty(window_off);
     }
   }
-  any_cut_ = !cut_.empty();
 }
 
 Status Window::map_again(InodeNo ino, std::uint64_t size) {
-  if (!any_cut_) {
+  if (!were_cut_.has(ino)) {
     return {};
   }
   const std::lock_guard lock(mutex_);
@@ -141,26 +163,23 @@ Status Window::map_again(InodeNo ino, std::uint64_t size) {
   if (!file) {
     return {};
   }
-  Status result;
-  std::erase_if(cut_, [&](const auto& entry) {
-    const auto& [window_off, cut] = entry;
-    if (cut.ino != ino || !result) {
-      return false;
+  for (auto at = cut_.begin(); at != cut_.end();) {
+    const auto [window_off, cut] = *at++;
+    if (cut.ino != ino) {
+      continue;
     }
-    if (cut.generation != file->generation) {
-      return true;
+    const bool same = cut.generation == file->generation;
+    if (same && cut.file_off >= size) {
+      continue;
     }
-    if (cut.file_off >= size) {
-      return false;
+    const Status mapped = same ? map_place(ino, cut.file_off, window_off) : Status();
+    if (mapped) {
+      forget_cut(window_off, kPlace);
+    } else if (mapped.code() != ENXIO && mapped.code() != EAGAIN) {
+      return mapped;
     }
-    const Status mapped = map_place(ino, cut.file_off, window_off);
-    if (!mapped && mapped.code() != ENXIO && mapped.code() != EAGAIN) {
-      result = mapped;
-    }
-    return mapped.ok();
-  });
-  any_cut_ = !cut_.empty();
-  return result;
+  }
+  return {};
 }
 
 // Of how many it does not learn, the guest knows already: what it wrote itself is covered.
@@ -169,36 +188,41 @@ Status Window::reach(InodeNo ino, std::uint64_t size) {
   return size == UINT64_MAX ? Status() : fs_.cover_window(ino, size);
 }
 
+void Window::remember_cut(std::uint64_t window_off, const Place& place, std::uint64_t generation) {
+  were_cut_.add(place.ino);
+  forget_cut(window_off, kPlace);
+  cut_[window_off] = {place.ino, generation, place.file_off};
+}
+
 void Window::forget_cut(std::uint64_t window_off, std::uint64_t len) {
-  cut_.erase(cut_.lower_bound(window_off), cut_.lower_bound(window_off + len));
-  any_cut_ = !cut_.empty();
+  for (auto at = cut_.lower_bound(window_off); at != cut_.end() && at->first < window_off + len;) {
+    were_cut_.drop(at->second.ino);
+    at = cut_.erase(at);
+  }
+}
+
+void Window::forget_cut_of(std::uint64_t window_off, std::uint64_t len) {
+  const std::lock_guard lock(mutex_);
+  forget_cut(window_off, len);
 }
 
 void Window::unmap_all() {
-  const std::lock_guard lock(mutex_);
-  forget_cut(0, bytes_);
-  for (auto at = places_.begin(); at != places_.end();) {
-    const std::uint64_t place = (at++)->first;
-    (void)empty(place);
+  forget_cut_of(0, bytes_);
+  for (std::uint64_t at = 0;;) {
+    const auto more = empty_next(at, bytes_);
+    if (more && !*more) {
+      return;
+    }
   }
 }
 
 void Window::clear() {
   const std::lock_guard lock(mutex_);
   forget_cut(0, bytes_);
-  for (const auto& [window_off, place] : places_) {
-    if (place.ino) {
-      fs_.unmapped_window(place.ino, place.file_off, kPlace);
-    }
+  for (auto& [window_off, place] : places_) {
+    unmapped(place);
   }
   places_.clear();
-}
-
-std::uint64_t Window::mapped() const {
-  const std::lock_guard lock(mutex_);
-  return kPlace * static_cast<std::uint64_t>(
-                      std::count_if(places_.begin(), places_.end(),
-                                    [](const auto& place) { return bool(place.second.ino); }));
 }
 
 }  // namespace pmemfs::virtiofs

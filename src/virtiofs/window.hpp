@@ -1,16 +1,16 @@
 // The books of one virtual machine's window: which part of which file lies where in it.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <utility>
 #include <vector>
 
+#include "base/fair_mutex.hpp"
 #include "pmemfs/filesystem.hpp"
 #include "pmemfs/result.hpp"
+#include "virtiofs/file_tally.hpp"
 
 namespace pmemfs::virtiofs {
 
@@ -19,7 +19,9 @@ namespace pmemfs::virtiofs {
 // what is mapped, nor anything read-only (QEMU), and a guest that comes to write asks for the same
 // place again. So a guest that may not write has no window.
 //
-// Thread-safe; one request to the VMM is under way at a time.
+// Thread-safe; one request to the VMM is under way at a time, and whoever waits to make one has its
+// turn after a place of each who came before. Who cuts a file waits for no window in which it is
+// not.
 class Window {
  public:
   static constexpr std::uint64_t kPlace = 2ULL << 20U;  // bytes
@@ -58,7 +60,7 @@ class Window {
   // The VMM is gone.
   void clear();
 
-  [[nodiscard]] std::uint64_t mapped() const;  // bytes
+  [[nodiscard]] std::uint64_t mapped() const { return kPlace * mapped_.all(); }  // bytes
 
  private:
   struct Piece {
@@ -74,19 +76,28 @@ class Window {
   };
 
   [[nodiscard]] bool holds(std::uint64_t window_off, std::uint64_t len) const;
+  // Empties the first place from there on, if there is one, and goes beyond it. False: there was
+  // none before `end`.
+  Result<bool> empty_next(std::uint64_t& from, std::uint64_t end);
+  void forget_cut_of(std::uint64_t window_off, std::uint64_t len);
   // With the mutex:
   Status map_place(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off);
   Status map_pieces(const WindowMapping& mapping, Place& place, std::uint64_t window_off);
   Status map_piece(int fd, const WindowPiece& piece, const Piece& there, std::uint64_t window_off);
   Status empty(std::uint64_t window_off);
   bool take_back(std::vector<Piece>& pieces);
+  void unmapped(Place& place);
+  void remember_cut(std::uint64_t window_off, const Place& place, std::uint64_t generation);
   void forget_cut(std::uint64_t window_off, std::uint64_t len);
 
   Filesystem& fs_;
   const std::uint64_t bytes_;
   const Vmm vmm_;
 
-  mutable std::mutex mutex_;
+  FileTally mapped_;  // places that are mapped, or just going to be
+  FileTally were_cut_;
+
+  base::FairMutex mutex_;                  // all below
   std::map<std::uint64_t, Place> places_;  // by offset in the window
   // What the guest takes for mapped and is not, by its offset in the window. Nothing keeps the
   // file: another one may get its number, which this guest was not found to have a right to.
@@ -96,7 +107,6 @@ class Window {
     std::uint64_t file_off = 0;
   };
   std::map<std::uint64_t, CutPlace> cut_;
-  std::atomic<bool> any_cut_{false};  // cut_ is not empty
 };
 
 }  // namespace pmemfs::virtiofs

@@ -105,6 +105,10 @@ TEST_CASE("a machine that answers nothing holds up nobody but who cuts what it m
   CHECK(map_places(other, durable, 1) == 0);
   other.store(0, "stored");
   CHECK(read_at(mount / "db", 0, 6) == "stored");
+  const GuestFile plain = other.create("other");
+  REQUIRE(other.resize(plain.node, kPlace).error == 0);
+  REQUIRE(map_places(other, plain, 1) == 0);
+  NEED_OK(sys::truncate(mount / "other", 10));
   CHECK_FALSE(cut);
   still.reset();
   cutter.join();

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <unordered_map>
+
+#include "pmemfs/types.hpp"
+
+namespace pmemfs::virtiofs {
+
+// How many places of a window are which file's: told without waiting for who changes the window,
+// and so for its VMM. Thread-safe.
+class FileTally {
+ public:
+  void add(InodeNo ino) {
+    const std::lock_guard lock(mutex_);
+    ++places_[ino];
+    ++all_;
+  }
+  // One that was added.
+  void drop(InodeNo ino) {
+    const std::lock_guard lock(mutex_);
+    const auto found = places_.find(ino);
+    if (--found->second == 0) {
+      places_.erase(found);
+    }
+    --all_;
+  }
+  [[nodiscard]] bool has(InodeNo ino) const {
+    const std::lock_guard lock(mutex_);
+    return places_.contains(ino);
+  }
+  [[nodiscard]] std::uint64_t all() const {
+    const std::lock_guard lock(mutex_);
+    return all_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::unordered_map<InodeNo, std::uint64_t> places_;
+  std::uint64_t all_ = 0;
+};
+
+}  // namespace pmemfs::virtiofs
