@@ -382,7 +382,13 @@ int GuestSession::Impl::translate_handles(GuestMessage& message, InodeNo second)
 void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, GuestNode node,
                                          GuestReply& reply) {
   const GuestChannel::Take take_answer = [&](std::span<iovec> parts) {
-    guarded_void([&] { take(message, node, parts, reply); });
+    const Status taken = guarded([&]() -> Status {
+      take(message, node, parts, reply);
+      return {};
+    });
+    if (!taken) {
+      (void)reply.error(taken.code());
+    }
   };
   const GuestChannel::Taking taking(take_answer);
   const Serving serving(worker, edge, message);
@@ -453,12 +459,14 @@ void GuestSession::serve(std::span<std::byte> bytes, std::span<const iovec> rest
     }
     impl_->counters.count(message->opcode());
     GuestReply reply(message->unique(), room, sink);
-    // Before anything is done: RELEASE, for one, cannot be undone.
-    const auto worker = guarded([] { return this_worker(); });
-    if (worker) {
-      impl_->serve(**worker, *message, reply);
-    } else if (message->wants_answer()) {
-      (void)reply.error(worker.code());
+    const Status served = guarded([&]() -> Status {
+      // Before anything is done: RELEASE, for one, cannot be undone.
+      PMEMFS_TRY(Worker* const worker, this_worker());
+      impl_->serve(*worker, *message, reply);
+      return {};
+    });
+    if (!served && message->wants_answer()) {
+      (void)reply.error(served.code());  // unless it is answered
     }
   });
 }

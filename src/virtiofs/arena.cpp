@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <new>
 #include <string>
 #include <string_view>
 
@@ -77,6 +78,8 @@ void* map_nothing(void* at, std::uint64_t size, int flags) {
 }  // namespace
 
 Result<std::shared_ptr<Arena>> Arena::create(std::uint64_t size) {
+  std::shared_ptr<Arena> arena(new Arena());
+  arena->free_.emplace(0, size);
   // One unit more, so that the beginning can be aligned.
   void* const got = map_nothing(nullptr, size + kMappingUnit, 0);
   if (got == MAP_FAILED) {
@@ -91,18 +94,17 @@ Result<std::shared_ptr<Arena>> Arena::create(std::uint64_t size) {
   if (before < kMappingUnit) {
     ::munmap(first + before + size, kMappingUnit - before);
   }
-  std::shared_ptr<Arena> arena(new Arena(first + before, size));
+  arena->begin_ = first + before;
+  arena->size_ = size;
   PMEMFS_CHECK(arena->watch_.start(arena->begin_, size, kMappingUnit));
   return arena;
 }
 
-Arena::Arena(std::byte* begin, std::uint64_t size) : begin_(begin), size_(size) {
-  free_.emplace(0, size);
-}
-
 Arena::~Arena() {
   watch_.stop();
-  ::munmap(begin_, size_);
+  if (begin_ != nullptr) {
+    ::munmap(begin_, size_);
+  }
 }
 
 std::byte* Arena::take(std::uint64_t size) {
@@ -112,18 +114,27 @@ std::byte* Arena::take(std::uint64_t size) {
   if (found == free_.end()) {
     return nullptr;
   }
-  const auto [offset, length] = *found;
-  free_.erase(found);
-  if (length > size) {
-    free_.emplace(offset + size, length - size);
+  auto run = free_.extract(found);
+  const std::uint64_t offset = run.key();
+  run.key() += size;
+  run.mapped() -= size;
+  if (run.mapped() > 0) {
+    free_.insert(std::move(run));
   }
   return begin_ + offset;
 }
 
-void Arena::give_back(std::byte* begin, std::uint64_t size) {
+void Arena::give_back(std::byte* begin, std::uint64_t size) noexcept {
   map_nothing(begin, size, MAP_FIXED);
+  try {
+    give_back_at(static_cast<std::uint64_t>(begin - begin_), size);
+  } catch (const std::bad_alloc&) {
+    // Address space costs nothing.
+  }
+}
+
+void Arena::give_back_at(std::uint64_t offset, std::uint64_t size) {
   const std::lock_guard lock(mutex_);
-  const auto offset = static_cast<std::uint64_t>(begin - begin_);
   auto run = free_.emplace(offset, size).first;
   if (const auto next = std::next(run); next != free_.end() && next->first == offset + size) {
     run->second += next->second;
@@ -185,8 +196,13 @@ Result<std::shared_ptr<const Mapping>> Arenas::map(int fd, std::uint64_t offset,
   }
   // What the guest keeps secret does not belong into a core dump of ours.
   ::madvise(run, length, MADV_DONTDUMP);
-  return std::shared_ptr<const Mapping>(
-      std::make_shared<Mapping>(std::move(arena), run, run_size, run + (offset - begin), writable));
+  try {
+    return std::shared_ptr<const Mapping>(
+        std::make_shared<Mapping>(arena, run, run_size, run + (offset - begin), writable));
+  } catch (const std::bad_alloc&) {
+    arena->give_back(run, run_size);
+    return Error(ENOMEM);
+  }
 }
 
 bool Arenas::faulted() const {

@@ -29,18 +29,20 @@ class Arena {
 
   // A free run of `size` bytes, a multiple of kMappingUnit; null when there is none.
   std::byte* take(std::uint64_t size);
-  // Nothing is mapped there any more.
-  void give_back(std::byte* begin, std::uint64_t size);
+  // Nothing is mapped there any more. Where there is no memory to note that, nothing is until the
+  // arena goes.
+  void give_back(std::byte* begin, std::uint64_t size) noexcept;
 
   [[nodiscard]] bool faulted() const {
     return watch_.events().load(std::memory_order_relaxed) != 0;
   }
 
  private:
-  Arena(std::byte* begin, std::uint64_t size);
+  Arena() = default;
+  void give_back_at(std::uint64_t offset, std::uint64_t size);
 
-  std::byte* begin_;
-  std::uint64_t size_;
+  std::byte* begin_ = nullptr;
+  std::uint64_t size_ = 0;
   base::MediaWatch watch_;
   std::mutex mutex_;
   std::map<std::uint64_t, std::uint64_t> free_;  // offset → length, never touching each other

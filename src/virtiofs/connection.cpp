@@ -7,7 +7,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
+#include <new>
 
 #include "base/log.hpp"
 
@@ -94,22 +94,31 @@ void Connection::reply_bytes(std::span<const std::byte> bytes) {
 void Connection::serve(int socket, int interrupt) {
   for (;;) {
     Message message;
-    const auto got = receive(socket, interrupt, message);
-    Status done = got ? Status() : Status(got.error());
-    if (got && *got) {
-      done = answer(socket, message);
-    }
-    if (!done) {
+    const auto taken = take(socket, interrupt, message);
+    if (!taken) {
       base::log::warn("{}: message {} of the VMM: {}; its connection is ended", parts_.name,
-                      message.header.request, std::generic_category().message(done.code()));
+                      message.header.request, std::strerror(taken.code()));
     }
-    if (!done || !*got) {
+    if (!taken || !*taken) {
       break;
     }
   }
   parts_.channel.close();
   for (const auto& queue : parts_.queues) {
     queue->reset();
+  }
+}
+
+// False: the VMM has gone, or must.
+Result<bool> Connection::take(int socket, int interrupt, Message& message) {
+  try {
+    PMEMFS_TRY(const bool got, receive(socket, interrupt, message));
+    if (got) {
+      PMEMFS_CHECK(answer(socket, message));
+    }
+    return got;
+  } catch (const std::bad_alloc&) {
+    return Error(ENOMEM);
   }
 }
 
@@ -135,7 +144,7 @@ Status Connection::answer(int socket, Message& message) {
   }
   if (!done) {
     base::log::warn("{}: message {} of the VMM was refused: {}", parts_.name,
-                    message.header.request, std::generic_category().message(done.code()));
+                    message.header.request, std::strerror(done.code()));
   }
   return {};
 }

@@ -49,6 +49,7 @@ class Connection {
   };
   static const Rule* rule_of(std::uint32_t request);
 
+  Result<bool> take(int socket, int interrupt, Message& message);
   Status answer(int socket, Message& message);
   Status handle(Message& message);
   template <typename T>

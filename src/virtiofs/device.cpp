@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/chore.hpp"
 #include "base/log.hpp"
 #include "virtiofs/socket.hpp"
 #include "virtiofs/threads.hpp"
@@ -147,14 +148,14 @@ void Device::serve(base::UniqueFd socket) {
   connections_.fetch_add(1);
   lost_.store(false);
   call(handler_.connected);
-  {
+  base::do_chore([&] {
     Connection connection({name_, config_of(options_), options_.window, options_.memory_slots,
                            queues_, channel_, *shown_, [this] {
                              call(handler_.gone);
                              call(handler_.connected);
                            }});
     connection.serve(fd, stop_.fd());
-  }
+  });
   call(handler_.gone);
   const std::lock_guard lock(mutex_);
   connection_.reset();

@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <system_error>
+#include <cstring>
+#include <new>
 #include <utility>
 
 #include "base/log.hpp"
@@ -33,6 +34,8 @@ static_assert(sizeof(AnswerHead) == kAnswerHeader);
 
 // How often a ring without kicks is looked at.
 constexpr int kLookMillis = 1;
+// How long to wait for memory that others may give back.
+constexpr auto kMemoryPause = 1ms;
 
 // Threads that gain by running at the same time: the guest wants one processor itself, since the
 // first answers wake it.
@@ -73,7 +76,12 @@ void Queue::stop_threads() {
 }
 
 Status Queue::add_worker() {
-  Worker& worker = workers_.emplace_back();
+  try {
+    workers_.emplace_back();
+  } catch (const std::bad_alloc&) {
+    return Error(ENOMEM);
+  }
+  Worker& worker = workers_.back();
   if (auto made = worker.buffer.create(); !made) {
     workers_.pop_back();
     return made;
@@ -108,6 +116,10 @@ bool Queue::take(Worker& worker) {
     }
     const Popped popped = pop(worker);
     if (popped == Popped::kBroken) {
+      continue;
+    }
+    if (popped == Popped::kNoMemory) {
+      wait_for_memory(lock);
       continue;
     }
     if (popped == Popped::kNothing) {
@@ -254,6 +266,12 @@ void Queue::park(std::unique_lock<std::mutex>& lock, Worker& worker) {
   }
 }
 
+void Queue::wait_for_memory(std::unique_lock<std::mutex>& lock) {
+  lock.unlock();
+  std::this_thread::sleep_for(kMemoryPause);
+  lock.lock();
+}
+
 // One more thread looks at the ring, if there is one.
 void Queue::call_helper() {
   if (waiting_ || called_ > 0 || leaving_) {
@@ -270,7 +288,7 @@ void Queue::call_helper() {
   }
   if (auto added = add_worker(); !added) {
     base::log::warn_once("virtiofs-threads", "{}: cannot start another thread: {}", options_.name,
-                         std::generic_category().message(added.code()));
+                         std::strerror(added.code()));
   }
 }
 
@@ -289,10 +307,13 @@ std::span<std::byte> Queue::copy_message(Worker& worker) const {
   return message;
 }
 
+// Parts of a request that is unreachable lie where nobody told us of memory: in a window, as when
+// the guest writes from a mapped file with O_DIRECT. The request fails, and not the ring.
 void Queue::serve(Worker& worker) {
-  Chain& chain = worker.chain;
+  const Chain& chain = worker.chain;
   if (chain.unreachable) {
-    refuse(worker);
+    owner_.counters.unreachable.fetch_add(1, std::memory_order_relaxed);
+    refuse(worker, EFAULT);
     return;
   }
   if (chain.readable_bytes < kMessageHeader || chain.readable_bytes > kMostMessage) {
@@ -300,6 +321,16 @@ void Queue::serve(Worker& worker) {
     answer(worker, 0);
     return;
   }
+  try {
+    handle(worker);
+  } catch (const std::bad_alloc&) {
+    refuse(worker, ENOMEM);
+  }
+}
+
+// Gives the request to the handler, and back what it answers.
+void Queue::handle(Worker& worker) {
+  const Chain& chain = worker.chain;
   const std::span<std::byte> message = copy_message(worker);
   if (chain.memory->faulted()) {
     owner_.memory_lost();
@@ -333,17 +364,15 @@ void Queue::serve(Worker& worker) {
   answer(worker, static_cast<std::uint32_t>(given.written));
 }
 
-// Parts of the request lie where nobody told us of memory: in a window, as when the guest writes
-// from a mapped file with O_DIRECT. The request fails, and not the ring.
-void Queue::refuse(Worker& worker) {
+// Answers with an error. The message has its header.
+void Queue::refuse(Worker& worker, int code) {
   const Chain& chain = worker.chain;
   MessageHead head{};
   chain.gather(std::as_writable_bytes(std::span(&head, 1)));
-  AnswerHead answer_head{sizeof(AnswerHead), -EFAULT, head.unique};
+  AnswerHead answer_head{sizeof(AnswerHead), -code, head.unique};
   const std::array<iovec, 1> pieces{{{&answer_head, sizeof answer_head}}};
   std::size_t written = 0;
-  (void)chain.scatter(pieces, written);  // there is room
-  owner_.counters.unreachable.fetch_add(1, std::memory_order_relaxed);
+  (void)chain.scatter(pieces, written);  // without room nobody wants an answer
   if (chain.memory->faulted()) {
     owner_.memory_lost();
   }

@@ -111,11 +111,13 @@ class Queue {
   bool spin(std::unique_lock<std::mutex>& lock);
   void sleep(std::unique_lock<std::mutex>& lock);
   void park(std::unique_lock<std::mutex>& lock, Worker& worker);
+  static void wait_for_memory(std::unique_lock<std::mutex>& lock);
   void done(Worker& worker);
   void tell_error(std::unique_lock<std::mutex>& lock, Worker& worker);
   void serve(Worker& worker);
+  void handle(Worker& worker);
   std::span<std::byte> copy_message(Worker& worker) const;
-  void refuse(Worker& worker);
+  void refuse(Worker& worker, int code);
   void answer(Worker& worker, std::uint32_t written);
   // Under the mutex:
   [[nodiscard]] bool runs() const;

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -22,7 +23,7 @@ inline void block_signals() {
   ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
 }
 
-// Starts `run` in a thread that takes no signals. EAGAIN: there are too many threads.
+// Starts `run` in a thread that takes no signals. EAGAIN: there are too many threads; ENOMEM.
 template <typename Run>
 Status start_thread(std::thread& thread, Run run) {
   try {
@@ -32,6 +33,8 @@ Status start_thread(std::thread& thread, Run run) {
     });
   } catch (const std::system_error& error) {
     return Error(error.code().value() > 0 ? error.code().value() : EAGAIN);
+  } catch (const std::bad_alloc&) {
+    return Error(ENOMEM);
   }
   return {};
 }

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace pmemfs::virtiofs {
@@ -97,7 +98,11 @@ Virtqueue::Popped Virtqueue::pop(Chain& chain) {
   chain.memory = memory_;
   ChainReader reader(descriptors_, static_cast<std::uint16_t>(setup_.num), setup_.indirect,
                      *memory_);
-  wrong_ = reader.read(head, chain);
+  try {
+    wrong_ = reader.read(head, chain);
+  } catch (const std::bad_alloc&) {
+    return Popped::kNoMemory;
+  }
   if (wrong_ != nullptr) {
     return Popped::kBroken;
   }

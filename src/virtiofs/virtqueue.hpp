@@ -27,7 +27,7 @@ struct RingSetup {
 // indices with the order that they need.
 class Virtqueue {
  public:
-  enum class Popped { kNothing, kChain, kBroken };
+  enum class Popped { kNothing, kChain, kBroken, kNoMemory };
 
   // Sets where the ring is. Null, or what is wrong; then the ring is not there. Keeps its place.
   const char* attach(const RingSetup& setup, std::shared_ptr<const GuestMemory> memory);
@@ -42,7 +42,7 @@ class Virtqueue {
   void continue_used();
 
   // Takes the next chain. kBroken: the guest breaks the rules, see
-  // wrong(); the ring cannot go on.
+  // wrong(); the ring cannot go on. kNoMemory: to describe it, so that it is still there.
   Popped pop(Chain& chain);
   [[nodiscard]] const char* wrong() const { return wrong_; }
   // The guest has made more available than was taken.
