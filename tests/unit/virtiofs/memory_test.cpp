@@ -270,6 +270,26 @@ TEST_CASE("what a window shows is told as memory, and is none") {
   CHECK(map.picture() == before);
 }
 
+TEST_CASE("of what windows have shown the last is known") {
+  ShownFiles shown;
+  std::vector<base::UniqueFd> files;
+  const test::TempDir dir(test::kTmpfs);
+  for (std::size_t i = 0; i < ShownFiles::kMost + 1; ++i) {
+    const base::UniqueFd file(::open(dir.path().c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+    REQUIRE(shown.add(file.get()).ok());
+    if (i < 2 || i == ShownFiles::kMost) {
+      files.push_back(base::UniqueFd(::fcntl(file.get(), F_DUPFD_CLOEXEC, 0)));
+    }
+  }
+  const auto has = [&](std::size_t i) {
+    const auto id = FileId::of(files.at(i).get());
+    return id.ok() && shown.has(*id);
+  };
+  CHECK_FALSE(has(0));
+  CHECK(has(1));
+  CHECK(has(2));
+}
+
 TEST_CASE("a region that another daemon has given away is no memory, as long as that lives") {
   const SharedMemory memory(kMiB, 0x10'0000, 0x7000'0000'0000);
   const SharedMemory file(kMiB, 0x20'0000, 0x6000'0000'0000);
