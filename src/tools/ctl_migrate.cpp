@@ -239,7 +239,7 @@ void Migration::move_file(const Place& place, const std::string& name,
     leave(place.path + "/" + name, from.st(), code);
     return;
   }
-  if (from.st().st_nlink == 1 || names_.count(from.st().st_ino) == 0) {
+  if (from.st().st_nlink == 1 || !names_.contains(from.st().st_ino)) {
     ++done_.files;
     done_.bytes += static_cast<std::uint64_t>(from.st().st_blocks) * 512;
   }
@@ -320,7 +320,7 @@ void Migration::prune(int dir, const std::string& name) {
 
 void Migration::finish(const Place& top, const std::string& name) {
   for (const auto& [inode, file] : links_) {
-    if (names_.count(inode) != 0 && !file.moved.empty()) {
+    if (names_.contains(inode) && !file.moved.empty()) {
       leave(top.path + "/" + file.moved.front().name, file.copy.st(), EAGAIN);
     }
   }

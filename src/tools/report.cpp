@@ -88,7 +88,7 @@ void show_guests(Lines& lines, const Json& r) {
       text += fmt::format(", {} of {} mapped", show_size(number(guest, "window_mapped")),
                           show_size(number(guest, "window_bytes")));
     }
-    lines.add("Guest", std::move(text));
+    lines.add("Guest", text);
   }
 }
 

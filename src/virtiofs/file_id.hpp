@@ -18,7 +18,7 @@ struct FileId {
   // As the kernel knows it: no file system that a user serves is asked. statx(2)'s errors.
   static Result<FileId> of(int fd);
 
-  friend auto operator<=>(const FileId&, const FileId&) = default;
+  constexpr auto operator<=>(const FileId&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 }  // namespace pmemfs::virtiofs

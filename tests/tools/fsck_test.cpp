@@ -31,7 +31,6 @@ ProgramResult fsck(const std::vector<std::string>& more) {
 // The root directory says that it has more links, and its checksum says nothing: 257 to 259 are the
 // index, then comes the first chunk.
 constexpr off_t kRootNlink = 260 * 4096 + 256 + offsetof(format::Inode, nlink);
-constexpr off_t kRootMode = 260 * 4096 + 256 + offsetof(format::Inode, mode);
 
 void poke(const std::string& file, off_t at) {
   const pmemfs::base::UniqueFd fd(::open(file.c_str(), O_RDWR | O_CLOEXEC));

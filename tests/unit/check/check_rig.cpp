@@ -127,7 +127,7 @@ Tree tree_of(Filesystem& fs) {
     REQUIRE(tree.size() < 10000);
     tree[path.empty() ? "/" : path] = text_of(fs, dir);
     std::vector<std::pair<std::string, InodeNo>> found;
-    const Status listed = fs.list(dir, 0, false, [&](const ListedEntry& e) {
+    const Status listed = fs.list(dir, 0, false, [&, &path = path](const ListedEntry& e) {
       if (e.name != "." && e.name != "..") {
         found.emplace_back(path + "/" + std::string(e.name), e.ino);
       }

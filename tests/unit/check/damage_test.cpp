@@ -46,7 +46,7 @@ void expect(CheckRig& rig, const std::function<void(Image)>& damage, const Words
   const test::Tree now = rig.look();
   for (const auto& [path, text] : rig.tree()) {
     CAPTURE(path);
-    if (changed.count(path) == 0) {
+    if (!changed.contains(path)) {
       const auto left = now.find(path);
       REQUIRE(left != now.end());
       CHECK(left->second == text);
@@ -54,7 +54,7 @@ void expect(CheckRig& rig, const std::function<void(Image)>& damage, const Words
   }
   for (const auto& [path, text] : now) {
     CAPTURE(path, text);
-    CHECK((rig.tree().count(path) != 0 || path.rfind("/lost+found", 0) == 0));
+    CHECK((rig.tree().contains(path) || path.rfind("/lost+found", 0) == 0));
     CHECK(text.find("<errno") == std::string::npos);
   }
   CHECK(rig.check().clean());
@@ -432,7 +432,7 @@ TEST_CASE("extended attributes") {
       change(image, all.at(n));
     };
   };
-  const auto rename = [&](std::size_t n, std::string name) {
+  const auto rename = [&](std::size_t n, const std::string& name) {
     return record(n, [name](Image image, const test::Structure& s) {
       std::memcpy(&image[s.at + sizeof(format::XattrRecord)], name.data(), name.size());
       test::reseal(image, s);
@@ -574,7 +574,7 @@ TEST_CASE("a directory block of another directory: what it held goes to lost+fou
   const test::Tree now = rig.look();
   const std::string found = "/lost+found/#" + std::to_string(rig.ino("/dir/sub"));
   CHECK(now.at(found + "/deep") == rig.tree().at("/dir/sub/deep"));
-  CHECK(now.count("/dir/sub") == 0);
+  CHECK_FALSE(now.contains("/dir/sub"));
 }
 
 TEST_CASE("a directory with a hole, or with blocks that were never written") {

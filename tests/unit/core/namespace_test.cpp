@@ -52,8 +52,8 @@ TEST_CASE("errors of names") {
   CoreRig rig(any_placement());
   Filesystem& fs = rig.fs();
   rig.put("file", "x");
-  const InodeNo dir = rig.mkdir("dir");
-  rig.mkdir("sub", dir);
+  const InodeNo made = rig.mkdir("dir");
+  rig.mkdir("sub", made);
   CHECK(fs.create(kRoot, kRootInode, "file", 0644, O_RDWR).code() == EEXIST);
   CHECK(fs.mkdir(kRoot, kRootInode, "file", 0755).code() == EEXIST);
   CHECK(fs.unlink(kRootInode, "none").code() == ENOENT);
@@ -62,7 +62,7 @@ TEST_CASE("errors of names") {
   CHECK(fs.rmdir(kRootInode, "dir").code() == ENOTEMPTY);
   CHECK(fs.lookup(rig.stat("file").ino, "x").code() == ENOTDIR);
   CHECK(fs.create(kRoot, kRootInode, std::string(256, 'n'), 0644, O_RDWR).code() == ENAMETOOLONG);
-  CHECK(fs.link(dir, kRootInode, "hard").code() == EPERM);
+  CHECK(fs.link(made, kRootInode, "hard").code() == EPERM);
 }
 
 TEST_CASE("a removed inode is not found by its number, held or not") {

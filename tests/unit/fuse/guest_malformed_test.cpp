@@ -50,7 +50,7 @@ const std::string kLongest(255, 'n');
 constexpr std::uint32_t kHuge = (1U << 20U) + 1;
 
 const std::vector<Malformed>& lengths() {
-  static const std::vector<Malformed> all{
+  static const std::vector<Malformed> kAll{
       {"a length that is more than came", EINVAL,
        [](const GuestFile&) {
          GuestRequest r(FUSE_LOOKUP);
@@ -115,11 +115,11 @@ const std::vector<Malformed>& lengths() {
          return GuestRequest(FUSE_IOCTL, f.node).add(in);
        }},
   };
-  return all;
+  return kAll;
 }
 
 const std::vector<Malformed>& names() {
-  static const std::vector<Malformed> all{
+  static const std::vector<Malformed> kAll{
       {"a name without an end", EINVAL,
        [](const GuestFile&) {
          return GuestRequest(FUSE_LOOKUP).add_bytes("abc");
@@ -169,11 +169,11 @@ const std::vector<Malformed>& names() {
          return GuestRequest(FUSE_SETXATTR, f.node).add(fuse_setxattr_in{}).add_name("");
        }},
   };
-  return all;
+  return kAll;
 }
 
 const std::vector<Malformed>& values() {
-  static const std::vector<Malformed> all{
+  static const std::vector<Malformed> kAll{
       {"an access time of too many nanoseconds", EINVAL,
        [](const GuestFile& f) {
          return GuestRequest(FUSE_SETATTR, f.node).add(setattr_in(FATTR_ATIME, 1'000'000'000, 0));
@@ -238,11 +238,11 @@ const std::vector<Malformed>& values() {
          return GuestRequest(FUSE_REMOVEMAPPING, f.node).add(fuse_removemapping_in{0});
        }},
   };
-  return all;
+  return kAll;
 }
 
 const std::vector<Malformed>& strangers() {
-  static const std::vector<Malformed> all{
+  static const std::vector<Malformed> kAll{
       {"a node that the guest does not hold", ESTALE,
        [](const GuestFile&) {
          return GuestRequest(FUSE_GETATTR, 77).add(fuse_getattr_in{});
@@ -294,7 +294,7 @@ const std::vector<Malformed>& strangers() {
          return GuestRequest(FUSE_RELEASE, f.node).add(in);
        }},
   };
-  return all;
+  return kAll;
 }
 
 void check_all(const std::vector<Malformed>& all) {

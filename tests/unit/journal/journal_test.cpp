@@ -392,7 +392,7 @@ TEST_CASE("a whole lane that names forbidden bytes is EUCLEAN, and no lane is ap
 TEST_CASE("records that do not fill their lane are EUCLEAN") {
   SimRegion region(kRegionSize);
   forge_lane(region, 0, 5, {{kWord, 50}, {kWord, 51}});
-  format::LaneHeader header;
+  format::LaneHeader header{};
   const std::byte* lane = region.data() + lane_off(0).value;
   std::memcpy(&header, lane, sizeof(header));
   const auto count = GENERATE(0U, 1U, 3U, 0xFFFFFFFFU);

@@ -29,7 +29,7 @@ struct Rig {
     memory.map_again();
     return replay();
   }
-  journal::ReplayReport replay() {
+  [[nodiscard]] journal::ReplayReport replay() const {
     const auto report = journal::replay(*memory, kGeometry);
     REQUIRE(report);
     return *report;

@@ -38,7 +38,7 @@ class Machine {
  public:
   Machine() : ends_(pair()), child_([this] { return map_and_wait(ends_.second.get()); }) {}
 
-  void map(int fd) {
+  void map(int fd) const {
     Message message;
     std::memcpy(CMSG_DATA(message.right()), &fd, sizeof(fd));
     REQUIRE(::sendmsg(ends_.first.get(), &message.header, 0) == 1);

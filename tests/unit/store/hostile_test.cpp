@@ -206,7 +206,7 @@ TEST_CASE("an index that leads everywhere to the same block ends") {
   SmallFs::format(region);
   for (std::uint64_t level = 0; level < format::kIndexLevels; ++level) {
     const std::uint64_t at = (257 + level) * format::kBlockSize;
-    format::IndexBlock block;
+    format::IndexBlock block{};
     std::memcpy(&block, region.data() + at, sizeof(block));
     std::fill(std::begin(block.child), std::end(block.child), block.child[0]);
     format::seal(block);

@@ -35,7 +35,7 @@ Outcome read(const Region& region) {
 
 void edit(SimRegion& region, const std::function<void(Superblock&)>& change) {
   for (const ByteOff place : {ByteOff(0), kCopy}) {
-    Superblock s;
+    Superblock s{};
     std::memcpy(&s, region.data() + place.value, sizeof(s));
     change(s);
     format::seal(s);
@@ -257,7 +257,7 @@ TEST_CASE("a feature bit is set in both copies, once") {
   REQUIRE(fs.store().use_feature(format::kIncompatHostPlace).ok());
   CHECK(fs.store().superblock().update.load() == update);
   for (const ByteOff place : {ByteOff(0), kCopy}) {
-    Superblock copy;
+    Superblock copy{};
     std::memcpy(&copy, region.data() + place.value, sizeof(copy));
     CHECK(format::valid(copy));
     CHECK(copy.incompat.load() == format::kIncompatHostPlace);

@@ -103,7 +103,7 @@ TEST_CASE("a blob that bites its tail is EUCLEAN") {
   Change change(f.fs->store());
   const BlockNo first = must(store::write_blob(change, InodeNo(5), 7, bytes_of(3 * 4032)));
   REQUIRE(change.commit());
-  format::BlobBlock block;
+  format::BlobBlock block{};
   std::memcpy(&block, f.region.data() + format::byte_off(first).value, sizeof(block));
   for (const std::uint64_t total : {3 * 4032ULL, 1ULL << 60U}) {
     block.next.store(first.value);

@@ -278,7 +278,7 @@ TEST_CASE("of what windows have shown the last is known") {
     const base::UniqueFd file(::open(dir.path().c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
     REQUIRE(shown.add(file.get()).ok());
     if (i < 2 || i == ShownFiles::kMost) {
-      files.push_back(base::UniqueFd(::fcntl(file.get(), F_DUPFD_CLOEXEC, 0)));
+      files.emplace_back(::fcntl(file.get(), F_DUPFD_CLOEXEC, 0));
     }
   }
   const auto has = [&](std::size_t i) {

@@ -89,7 +89,7 @@ struct Rig {
   Rig() : fs(make_filesystem(region)), window(*fs, 8 * kPlace, vmm.functions()) {}
 
   // A file that lies in whole frames.
-  InodeNo file(const std::string& name, std::uint64_t size) {
+  [[nodiscard]] InodeNo file(const std::string& name, std::uint64_t size) const {
     const auto made = fs->create(kCaller, kRootInode, name, 0644, 0);
     REQUIRE(made.ok());
     AttributeChange change;

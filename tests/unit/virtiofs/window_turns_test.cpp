@@ -44,7 +44,7 @@ struct SlowVmm {
 struct Rig {
   Rig() : fs(make_filesystem(region)), window(*fs, kPlaces * kPlace, vmm.functions()) {}
 
-  InodeNo file(const std::string& name, std::uint64_t size) {
+  [[nodiscard]] InodeNo file(const std::string& name, std::uint64_t size) const {
     const auto made = fs->create(kCaller, kRootInode, name, 0644, 0);
     REQUIRE(made.ok());
     AttributeChange change;
