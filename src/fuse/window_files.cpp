@@ -25,6 +25,7 @@
 #include "fuse/device.hpp"
 #include "fuse/libfuse.hpp"
 #include "fuse/libfuse_session.hpp"
+#include "fuse/window_opener.hpp"
 #include "pmemfs/filesystem.hpp"
 
 namespace pmemfs::fuse {
@@ -201,7 +202,7 @@ struct WindowFiles::Impl {
   Served served;
   LibfuseSession session;  // owns the device
   fuse_buf buffer{};
-  UniqueFd mount;
+  std::unique_ptr<WindowOpener> opener;  // has the mount
   dev_t device = 0;
   UniqueFd stop{::eventfd(0, EFD_CLOEXEC)};
   std::thread thread;
@@ -258,7 +259,7 @@ Status WindowFiles::Impl::start() {
     return Error(EIO);
   }
   served.device = opened.release();
-  PMEMFS_TRY(mount, mount_nowhere(served.device));
+  PMEMFS_TRY(UniqueFd mount, mount_nowhere(served.device));
   pollfd ready{served.device, POLLIN, 0};
   if (::poll(&ready, 1, kInitMillis) != 1 || !serve_one()) {
     return Error(EPROTO);
@@ -268,6 +269,7 @@ Status WindowFiles::Impl::start() {
   }
   PMEMFS_CHECK(probe_backing(served.device));
   PMEMFS_TRY(device, device_of(mount.get()));
+  PMEMFS_TRY(opener, WindowOpener::start(std::move(mount)));
   thread = std::thread([this] { run(); });
   return {};
 }
@@ -285,13 +287,9 @@ Result<std::unique_ptr<WindowFiles>> WindowFiles::create(bool region_is_stacked)
 
 Result<UniqueFd> WindowFiles::open(int backing) {
   PMEMFS_TRY(const std::uint64_t number, impl_->served.files.add(backing));
-  const std::string name = std::to_string(number);
-  UniqueFd file(::openat(impl_->mount.get(), name.c_str(), O_RDWR | O_CLOEXEC));
-  const int code = errno;
-  // Without a name it goes with its last descriptor, and nothing of ours keeps the host file open.
-  (void)::unlinkat(impl_->mount.get(), name.c_str(), 0);
+  auto file = impl_->opener->open(number);
   impl_->served.files.drop(number);
-  return file ? Result<UniqueFd>(std::move(file)) : Result<UniqueFd>(Error(code));
+  return file;
 }
 
 dev_t WindowFiles::device() const {

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
+#include <csignal>
 #include <filesystem>
 
 #include "mount/durable_support.hpp"
@@ -55,6 +57,17 @@ struct Stage {
 
 std::string read_some(const std::string& path, std::size_t size, off_t off) {
   return pread_some(open_file(path, O_RDONLY).get(), size, off);
+}
+
+// Within 20 seconds.
+bool ends(pid_t child) {
+  for (int i = 0; i < 20'000; ++i) {
+    if (::waitpid(child, nullptr, WNOHANG) == child) {
+      return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
 }
 
 std::size_t open_descriptors() {
@@ -164,6 +177,27 @@ TEST_CASE("when the mount ends by an error nobody waits for it") {
   CHECK(stage.files->open(host.get()).code() == ENOTCONN);
   mapped.store(0, "what is mapped stays");
   CHECK(read_some(stage.path, 20, 0) == "what is mapped stays");
+}
+
+// A process that waits for an answer of its own is not ended by SIGKILL, and keeps its region.
+TEST_CASE("a daemon that is killed while it opens files ends") {
+  const Stage stage;  // skips
+  for (int i = 0; i < 40; ++i) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::close(STDOUT_FILENO);  // or who reads what we write would wait, too
+      ::close(STDERR_FILENO);
+      auto made = fuse::WindowFiles::create(false);
+      const UniqueFd host(::open(stage.path.c_str(), O_RDWR | O_CLOEXEC));
+      while (made && (*made)->open(host.get())) {
+      }
+      ::_exit(1);
+    }
+    REQUIRE(child > 0);
+    std::this_thread::sleep_for(std::chrono::microseconds(20'000 + 173 * i));
+    NEED_OK(::kill(child, SIGKILL));
+    REQUIRE(ends(child));
+  }
 }
 
 }  // namespace pmemfs::test
