@@ -7,7 +7,7 @@ namespace {
 
 // A sticky directory of root with files and a directory of Alice in it.
 std::string sticky_dir(const Place& place) {
-  const std::string dir = place / "sticky";
+  std::string dir = place / "sticky";
   NEED_OK(sys::mkdir(dir));
   NEED_OK(sys::chmod(dir, 01777));
   for (const char* name : {"/a", "/b", "/c"}) {

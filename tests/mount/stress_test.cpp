@@ -121,11 +121,12 @@ void check_links(const std::string& root) {
   const auto walk = [&](const auto& self, const std::string& dir) -> void {
     nlink_t subdirectories = 0;
     for (const std::string& name : names_in(dir)) {
-      const struct stat st = stat_of(dir + "/" + name);
+      const std::string path = std::string(dir).append("/").append(name);
+      const struct stat st = stat_of(path);
       if (S_ISDIR(st.st_mode)) {
         ++subdirectories;
-        CHECK(inode_of(dir + "/" + name + "/..") == inode_of(dir));
-        self(self, dir + "/" + name);
+        CHECK(inode_of(path + "/..") == inode_of(dir));
+        self(self, path);
       } else {
         ++files[st.st_ino].first;
         files[st.st_ino].second = st.st_nlink;

@@ -184,9 +184,9 @@ void StressWorker::exchange() {
   expect("exchange", one + " " + two, nested ? Errno{EINVAL} : Errno{},
          error_of(sys::rename(full(one), full(two), RENAME_EXCHANGE)));
   if (!nested) {
-    Nodes first = take(one);
+    const Nodes first = take(one);
     put(one, take(two));
-    put(two, std::move(first));
+    put(two, first);
   }
 }
 
@@ -258,8 +258,7 @@ void StressWorker::change_xattr() {
 }
 
 std::string StressWorker::any_directory() {
-  const std::string path = random_.one_in(4) ? "" : any_path_of(S_IFDIR);
-  return path;
+  return random_.one_in(4) ? "" : any_path_of(S_IFDIR);
 }
 
 std::string StressWorker::new_or_old_name(const std::string& dir) {
@@ -272,7 +271,7 @@ std::string StressWorker::any_path() {
 
 std::string StressWorker::any_path_of(mode_t type) {
   for (int tries = 0; tries < 20; ++tries) {
-    const std::string path = any_path();
+    std::string path = any_path();
     if (path.empty() || (nodes_[path]->mode & S_IFMT) == type) {
       return path;
     }
@@ -308,9 +307,9 @@ StressWorker::Nodes StressWorker::take(const std::string& path) {
   return taken;
 }
 
-void StressWorker::put(const std::string& path, Nodes nodes) {
-  for (auto& [tail, node] : nodes) {
-    nodes_[path + tail] = std::move(node);
+void StressWorker::put(const std::string& path, const Nodes& nodes) {
+  for (const auto& [tail, node] : nodes) {
+    nodes_[path + tail] = node;
   }
 }
 

@@ -54,7 +54,7 @@ class StressWorker {
   [[nodiscard]] bool is_empty(const std::string& dir) const;
   [[nodiscard]] bool lies_in(const std::string& path, const std::string& dir) const;
   Nodes take(const std::string& path);  // a name and all below it
-  void put(const std::string& path, Nodes nodes);
+  void put(const std::string& path, const Nodes& nodes);
   [[nodiscard]] Errno rename_result(const std::string& from, const std::string& to) const;
   void add(const std::string& path, mode_t mode, Errno result);
   void expect(const char* what, const std::string& path, Errno expected, Errno found) const;

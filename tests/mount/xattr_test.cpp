@@ -60,7 +60,7 @@ POSIX_CASE("xattr: buffers too small, and asking for the size") {
   CHECK(::listxattr(path.c_str(), nullptr, 0) == 7);
   EXPECT_ERRNO(ERANGE, ::listxattr(path.c_str(), buffer.data(), 6));
   CHECK(::listxattr(path.c_str(), buffer.data(), 7) == 7);
-  CHECK(std::string(buffer.c_str()) == "user.a");
+  CHECK(std::string_view(buffer.c_str()) == "user.a");
 }
 
 POSIX_CASE("xattr: names that are not possible") {
