@@ -17,9 +17,9 @@ Status Window::map(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off
   if (!holds(window_off, len)) {
     return Error(EINVAL);
   }
-  forget_cut_of(window_off, len);
   for (std::uint64_t at = 0; at < len; at += kPlace) {
     const std::lock_guard lock(mutex_);
+    forget_cut(window_off + at, kPlace);
     PMEMFS_CHECK(map_place(ino, file_off + at, window_off + at));
   }
   return {};
@@ -113,14 +113,20 @@ void Window::unmapped(Place& place) {
   }
 }
 
-Result<bool> Window::empty_next(std::uint64_t& from, std::uint64_t end) {
+// In one turn, or who cuts the file in between would leave a place to be mapped again that the
+// guest has given back.
+Result<bool> Window::take_next(std::uint64_t& from, std::uint64_t end) {
   const std::lock_guard lock(mutex_);
-  const auto next = places_.lower_bound(from);
-  if (next == places_.end() || next->first >= end) {
+  const auto place = places_.lower_bound(from);
+  const auto cut = cut_.lower_bound(from);
+  const std::uint64_t next =
+      std::min(place == places_.end() ? end : place->first, cut == cut_.end() ? end : cut->first);
+  if (next >= end) {
     return false;
   }
-  from = next->first + kPlace;
-  PMEMFS_CHECK(empty(next->first));
+  from = next + kPlace;
+  forget_cut(next, kPlace);
+  PMEMFS_CHECK(empty(next));
   return true;
 }
 
@@ -128,9 +134,8 @@ Status Window::unmap(std::uint64_t window_off, std::uint64_t len) {
   if (!holds(window_off, len)) {
     return Error(EINVAL);
   }
-  forget_cut_of(window_off, len);
   for (std::uint64_t at = window_off;;) {
-    PMEMFS_TRY(const bool more, empty_next(at, window_off + len));
+    PMEMFS_TRY(const bool more, take_next(at, window_off + len));
     if (!more) {
       return {};
     }
@@ -201,15 +206,9 @@ void Window::forget_cut(std::uint64_t window_off, std::uint64_t len) {
   }
 }
 
-void Window::forget_cut_of(std::uint64_t window_off, std::uint64_t len) {
-  const std::lock_guard lock(mutex_);
-  forget_cut(window_off, len);
-}
-
 void Window::unmap_all() {
-  forget_cut_of(0, bytes_);
   for (std::uint64_t at = 0;;) {
-    const auto more = empty_next(at, bytes_);
+    const auto more = take_next(at, bytes_);
     if (more && !*more) {
       return;
     }

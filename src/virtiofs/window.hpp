@@ -76,10 +76,9 @@ class Window {
   };
 
   [[nodiscard]] bool holds(std::uint64_t window_off, std::uint64_t len) const;
-  // Empties the first place from there on, if there is one, and goes beyond it. False: there was
-  // none before `end`.
-  Result<bool> empty_next(std::uint64_t& from, std::uint64_t end);
-  void forget_cut_of(std::uint64_t window_off, std::uint64_t len);
+  // Of the first place from there on that is the guest's, mapped or cut: neither any more. Goes
+  // beyond it; false: there was none before `end`.
+  Result<bool> take_next(std::uint64_t& from, std::uint64_t end);
   // With the mutex:
   Status map_place(InodeNo ino, std::uint64_t file_off, std::uint64_t window_off);
   Status map_pieces(const WindowMapping& mapping, Place& place, std::uint64_t window_off);

@@ -100,6 +100,31 @@ TEST_CASE("who cuts a file waits for a place of each who maps, and not for all t
   CHECK(most <= 1 + 2 * kGuests);
 }
 
+TEST_CASE("what is cut while a guest gives it back is not mapped again") {
+  Rig rig;
+  const InodeNo ino = rig.file("file", kPlaces * kPlace);
+  REQUIRE(rig.window.map(ino, 0, 0, kPlaces * kPlace).ok());
+  const int calls = rig.vmm.calls;
+  const bool all = GENERATE(false, true);
+  rig.vmm.silent = true;
+  auto guest = std::async(std::launch::async, [&] {
+    if (all) {
+      rig.window.unmap_all();
+    }
+    return all || rig.window.unmap(0, kPlaces * kPlace).ok();
+  });
+  while (rig.vmm.calls == calls) {
+    std::this_thread::sleep_for(1ms);
+  }
+  auto host = std::async(std::launch::async, [&] { rig.window.unmap_beyond(ino, 0); });
+  std::this_thread::sleep_for(20ms);  // until it waits for its turn
+  rig.vmm.silent = false;
+  host.get();
+  CHECK(guest.get());
+  REQUIRE(rig.window.map_again(ino, UINT64_MAX).ok());
+  CHECK(rig.window.mapped() == 0);
+}
+
 TEST_CASE("who cuts a file, or asks how much is mapped, waits for no window without that file") {
   Rig rig;
   const InodeNo there = rig.file("there", kPlace);
