@@ -11,10 +11,10 @@
 #include <csignal>
 #include <cstring>
 #include <semaphore>
-#include <system_error>
 #include <utility>
 
 #include "base/log.hpp"
+#include "base/threads.hpp"
 #include "fuse/device.hpp"
 
 namespace pmemfs::fuse {
@@ -41,17 +41,6 @@ void install_wake_signal() {
   };
   sigemptyset(&action.sa_mask);
   ::sigaction(wake_signal(), &action, nullptr);
-}
-
-// Signals of the process are for other threads.
-void block_other_signals() {
-  sigset_t set;
-  sigfillset(&set);
-  sigdelset(&set, wake_signal());
-  for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
-    sigdelset(&set, fault);
-  }
-  ::pthread_sigmask(SIG_SETMASK, &set, nullptr);
 }
 
 // What the kernel takes to hand over a request of so many bytes: not time spent waiting for it.
@@ -196,15 +185,13 @@ Status WorkerPool::start_worker() {
                                          std::move(buffers), afterwork_);
   total_.fetch_add(1);
   readers_.fetch_add(1);
-  try {
-    worker.thread = std::thread([this, &worker] { work(worker); });
-  } catch (const std::system_error& error) {
+  auto started = base::start_thread(worker.thread, [this, &worker] { work(worker); });
+  if (!started) {
     total_.fetch_sub(1);
     readers_.fetch_sub(1);
     workers_.pop_back();
-    return Error(error.code().value() > 0 ? error.code().value() : EAGAIN);
   }
-  return {};
+  return started;
 }
 
 void WorkerPool::join_finished(std::unique_lock<std::mutex>& /*held*/) {
@@ -217,7 +204,7 @@ void WorkerPool::join_finished(std::unique_lock<std::mutex>& /*held*/) {
 }
 
 void WorkerPool::work(Worker& worker) {
-  block_other_signals();
+  base::block_signals({wake_signal()});
   this_thread().buffers = &worker.buffers;
   this_thread().afterwork = &worker.afterwork;
   while (serve_one(worker)) {

@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "base/descriptor.hpp"
+#include "base/threads.hpp"
 #include "fuse/capabilities.hpp"
 #include "fuse/device.hpp"
 #include "fuse/libfuse.hpp"
@@ -270,8 +271,7 @@ Status WindowFiles::Impl::start() {
   PMEMFS_CHECK(probe_backing(served.device));
   PMEMFS_TRY(device, device_of(mount.get()));
   PMEMFS_TRY(opener, WindowOpener::start(std::move(mount)));
-  thread = std::thread([this] { run(); });
-  return {};
+  return base::start_thread(thread, [this] { run(); });
 }
 
 WindowFiles::WindowFiles(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

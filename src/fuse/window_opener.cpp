@@ -10,64 +10,46 @@
 #include <cerrno>
 #include <charconv>
 #include <climits>
-#include <cstring>
-#include <system_error>
 #include <utility>
+
+#include "base/passed_descriptor.hpp"
+#include "base/threads.hpp"
 
 namespace pmemfs::fuse {
 namespace {
 
 using base::UniqueFd;
 
-// A number, and perhaps a descriptor, in one packet.
-struct Packet {
-  explicit Packet(void* number, std::size_t size) : piece{number, size} {
-    header.msg_iov = &piece;
-    header.msg_iovlen = 1;
-    header.msg_control = control.data();
-    header.msg_controllen = control.size();
-  }
-
-  iovec piece;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr header{};
-};
-
 bool send_result(int socket, int code, int fd) {
-  Packet packet(&code, sizeof(code));
+  iovec piece{&code, sizeof(code)};
+  msghdr header{};
+  header.msg_iov = &piece;
+  header.msg_iovlen = 1;
+  base::PassedDescriptor passed;
   if (fd >= 0) {
-    cmsghdr* const right = CMSG_FIRSTHDR(&packet.header);
-    right->cmsg_level = SOL_SOCKET;
-    right->cmsg_type = SCM_RIGHTS;
-    right->cmsg_len = CMSG_LEN(sizeof(fd));
-    std::memcpy(CMSG_DATA(right), &fd, sizeof(fd));
-  } else {
-    packet.header.msg_controllen = 0;
+    passed.send_with(header, fd);
   }
-  return ::sendmsg(socket, &packet.header, MSG_NOSIGNAL) >= 0;
+  return ::sendmsg(socket, &header, MSG_NOSIGNAL) >= 0;
 }
 
 // The descriptor is -1 where the thread has none to give.
 Result<UniqueFd> receive_result(int socket) {
   int code = 0;
-  Packet packet(&code, sizeof(code));
+  iovec piece{&code, sizeof(code)};
+  msghdr header{};
+  header.msg_iov = &piece;
+  header.msg_iovlen = 1;
+  base::PassedDescriptor passed;
+  passed.expect_with(header);
   ssize_t n = 0;
   do {
-    n = ::recvmsg(socket, &packet.header, MSG_CMSG_CLOEXEC);
+    n = ::recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
   } while (n < 0 && errno == EINTR);
   if (n != sizeof(code)) {
     return Error(n < 0 ? errno : EIO);
   }
-  UniqueFd fd;
-  if (const cmsghdr* const right = CMSG_FIRSTHDR(&packet.header); right != nullptr) {
-    int number = -1;
-    std::memcpy(&number, CMSG_DATA(right), sizeof(number));
-    fd.reset(number);
-  }
-  if (code != 0) {
-    return Error(code);
-  }
-  return fd;
+  UniqueFd fd = base::PassedDescriptor::received_with(header);
+  return code != 0 ? Result<UniqueFd>(Error(code)) : Result<UniqueFd>(std::move(fd));
 }
 
 // Of this thread alone: a table of its own with these two and nothing else.
@@ -130,11 +112,8 @@ Result<std::unique_ptr<WindowOpener>> WindowOpener::start(UniqueFd mount) {
   }
   std::unique_ptr<WindowOpener> opener(new WindowOpener(UniqueFd(ends[0])));
   const UniqueFd other(ends[1]);
-  try {
-    opener->thread_ = std::thread(serve, other.get(), mount.get());
-  } catch (const std::system_error&) {
-    return Error(EAGAIN);
-  }
+  PMEMFS_CHECK(base::start_thread(
+      opener->thread_, [socket = other.get(), root = mount.get()] { serve(socket, root); }));
   PMEMFS_CHECK(receive_result(opener->socket_.get()));
   return opener;
 }

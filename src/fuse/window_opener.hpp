@@ -21,7 +21,7 @@ namespace pmemfs::fuse {
 class WindowOpener {
  public:
   // Of the root directory `mount`, which nobody else needs any more. Errors as socketpair(2),
-  // unshare(2); EAGAIN: there are too many threads.
+  // unshare(2) and base::start_thread.
   static Result<std::unique_ptr<WindowOpener>> start(base::UniqueFd mount);
   ~WindowOpener();
   WindowOpener(const WindowOpener&) = delete;

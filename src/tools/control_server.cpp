@@ -10,11 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <system_error>
 
 #include <nlohmann/json.hpp>
 
 #include "base/chore.hpp"
+#include "base/threads.hpp"
 #include "tools/control_client.hpp"
 #include "tools/failure.hpp"
 
@@ -122,14 +122,12 @@ void Server::accept_one() {
   set_patience(socket.get(), kPatience);
   Connection& connection = connections_.emplace_back();
   connection.socket = std::move(socket);
-  try {
-    connection.thread = std::thread([this, &connection] {
-      base::do_chore([&] { serve(connection); });
-      ::shutdown(connection.socket.get(),
-                 SHUT_RDWR);  // closed by the acceptor, which owns the list
-      connection.done = true;
-    });
-  } catch (const std::system_error&) {
+  const Status started = base::start_thread(connection.thread, [this, &connection] {
+    base::do_chore([&] { serve(connection); });
+    ::shutdown(connection.socket.get(), SHUT_RDWR);  // closed by the acceptor, which owns the list
+    connection.done = true;
+  });
+  if (!started) {
     connections_.pop_back();  // too many threads: who asked is hung up on
   }
 }

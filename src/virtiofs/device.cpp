@@ -11,8 +11,8 @@
 
 #include "base/chore.hpp"
 #include "base/log.hpp"
+#include "base/threads.hpp"
 #include "virtiofs/socket.hpp"
-#include "virtiofs/threads.hpp"
 
 namespace pmemfs::virtiofs {
 namespace {
@@ -108,7 +108,7 @@ Status Device::start() {
   for (const auto& queue : queues_) {
     PMEMFS_CHECK(queue->start_threads());
   }
-  return start_thread(listening_, [this] { listen(); });
+  return base::start_thread(listening_, [this] { listen(); });
 }
 
 void Device::stop() {

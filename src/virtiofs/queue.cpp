@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/log.hpp"
-#include "virtiofs/threads.hpp"
+#include "base/threads.hpp"
 
 namespace pmemfs::virtiofs {
 namespace {
@@ -87,7 +87,7 @@ Status Queue::add_worker() {
     return made;
   }
   ++called_;
-  auto started = start_thread(worker.thread, [this, &worker] { work(worker); });
+  auto started = base::start_thread(worker.thread, [this, &worker] { work(worker); });
   if (!started) {
     --called_;
     workers_.pop_back();

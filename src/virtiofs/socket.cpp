@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/passed_descriptor.hpp"
+
 namespace pmemfs::virtiofs {
 namespace {
 
@@ -167,7 +169,7 @@ Result<bool> receive(int socket, int interrupt, Message& message, milliseconds t
 
 Status send(int socket, std::span<const std::byte> bytes, int fd) {
   const Clock::time_point deadline = Clock::now() + kPeerPatience;
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  base::PassedDescriptor passed;
   while (!bytes.empty()) {
     // The kernel does not write what is sent.
     iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};  // NOLINT(*-const-cast)
@@ -175,13 +177,7 @@ Status send(int socket, std::span<const std::byte> bytes, int fd) {
     header.msg_iov = &part;
     header.msg_iovlen = 1;
     if (fd >= 0) {
-      header.msg_control = control.data();
-      header.msg_controllen = control.size();
-      cmsghdr* c = CMSG_FIRSTHDR(&header);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof fd);
-      std::memcpy(CMSG_DATA(c), &fd, sizeof fd);
+      passed.send_with(header, fd);
     }
     const ssize_t n = ::sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n >= 0) {

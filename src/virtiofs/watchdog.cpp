@@ -4,7 +4,7 @@
 #include <chrono>
 #include <system_error>
 
-#include "virtiofs/threads.hpp"
+#include "base/threads.hpp"
 
 namespace pmemfs::virtiofs {
 namespace {
@@ -19,7 +19,7 @@ constexpr int kQuietTicks = 16;  // so many without anything to see, and it slee
 
 Status Watchdog::start() {
   stop_ = false;
-  return start_thread(thread_, [this] { run(); });
+  return base::start_thread(thread_, [this] { run(); });
 }
 
 void Watchdog::stop() {

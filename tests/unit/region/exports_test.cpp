@@ -8,11 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <string>
 #include <utility>
 
-#include "base/unique_fd.hpp"
+#include "base/passed_descriptor.hpp"
 #include "harness/catch.hpp"
 #include "region/region_handle.hpp"
 #include "support/child.hpp"
@@ -40,7 +39,7 @@ class Machine {
 
   void map(int fd) const {
     Message message;
-    std::memcpy(CMSG_DATA(message.right()), &fd, sizeof(fd));
+    message.passed.send_with(message.header, fd);
     REQUIRE(::sendmsg(ends_.first.get(), &message.header, 0) == 1);
     char mapped = 0;
     REQUIRE(::read(ends_.first.get(), &mapped, 1) == 1);
@@ -56,18 +55,12 @@ class Machine {
     Message() {
       header.msg_iov = &vector;
       header.msg_iovlen = 1;
-      header.msg_control = control;
-      header.msg_controllen = sizeof(control);
-      right()->cmsg_level = SOL_SOCKET;
-      right()->cmsg_type = SCM_RIGHTS;
-      right()->cmsg_len = CMSG_LEN(sizeof(int));
     }
-    [[nodiscard]] cmsghdr* right() { return CMSG_FIRSTHDR(&header); }
 
     char byte = 0;
     iovec vector{&byte, 1};
-    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))]{};
     msghdr header{};
+    base::PassedDescriptor passed;
   };
 
   static std::pair<UniqueFd, UniqueFd> pair() {
@@ -78,12 +71,13 @@ class Machine {
 
   static int map_and_wait(int socket) {
     Message message;
-    int fd = -1;
+    message.passed.expect_with(message.header);
+    UniqueFd fd;
     if (::recvmsg(socket, &message.header, 0) == 1) {
-      std::memcpy(&fd, CMSG_DATA(message.right()), sizeof(fd));
+      fd = base::PassedDescriptor::received_with(message.header);
     }
-    const void* memory = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    ::close(fd);
+    const void* memory = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    fd.reset();
     (void)!::write(socket, memory == MAP_FAILED ? "n" : "y", 1);
     ::pause();
     return 0;

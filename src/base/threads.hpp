@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <initializer_list>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -11,12 +12,15 @@
 
 #include "pmemfs/result.hpp"
 
-namespace pmemfs::virtiofs {
+namespace pmemfs::base {
 
-// Signals of the process are for other threads; faults are the thread's own.
-inline void block_signals() {
+// Signals of the process are for other threads; faults are the thread's own, and what is in `own`.
+inline void block_signals(std::initializer_list<int> own = {}) {
   sigset_t set;
   sigfillset(&set);
+  for (const int signal : own) {
+    sigdelset(&set, signal);
+  }
   for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
     sigdelset(&set, fault);
   }
@@ -39,4 +43,4 @@ Status start_thread(std::thread& thread, Run run) {
   return {};
 }
 
-}  // namespace pmemfs::virtiofs
+}  // namespace pmemfs::base
