@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <numeric>
 #include <unordered_map>
 
 #include "pmemfs/types.hpp"
@@ -15,7 +16,6 @@ class FileTally {
   void add(InodeNo ino) {
     const std::lock_guard lock(mutex_);
     ++places_[ino];
-    ++all_;
   }
   // One that was added.
   void drop(InodeNo ino) {
@@ -24,7 +24,6 @@ class FileTally {
     if (--found->second == 0) {
       places_.erase(found);
     }
-    --all_;
   }
   [[nodiscard]] bool has(InodeNo ino) const {
     const std::lock_guard lock(mutex_);
@@ -32,13 +31,13 @@ class FileTally {
   }
   [[nodiscard]] std::uint64_t all() const {
     const std::lock_guard lock(mutex_);
-    return all_;
+    return std::accumulate(places_.begin(), places_.end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const auto& file) { return sum + file.second; });
   }
 
  private:
   mutable std::mutex mutex_;
   std::unordered_map<InodeNo, std::uint64_t> places_;
-  std::uint64_t all_ = 0;
 };
 
 }  // namespace pmemfs::virtiofs

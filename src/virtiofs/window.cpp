@@ -151,8 +151,9 @@ void Window::unmap_beyond(InodeNo ino, std::uint64_t size) {
   for (auto at = places_.begin(); at != places_.end();) {
     const auto& [window_off, place] = *at++;
     if (place.ino == ino && place.file_off >= size) {
-      if (file) {
-        remember_cut(window_off, place, file->generation);
+      if (file) {  // a place is mapped or was cut, never both
+        were_cut_.add(ino);
+        cut_[window_off] = {ino, file->generation, place.file_off};
       }
       (void)empty(window_off);
     }
@@ -173,11 +174,14 @@ Status Window::map_again(InodeNo ino, std::uint64_t size) {
     if (cut.ino != ino) {
       continue;
     }
-    const bool same = cut.generation == file->generation;
-    if (same && cut.file_off >= size) {
+    if (cut.generation != file->generation) {
+      forget_cut(window_off, kPlace);
       continue;
     }
-    const Status mapped = same ? map_place(ino, cut.file_off, window_off) : Status();
+    if (cut.file_off >= size) {
+      continue;
+    }
+    const Status mapped = map_place(ino, cut.file_off, window_off);
     if (mapped) {
       forget_cut(window_off, kPlace);
     } else if (mapped.code() != ENXIO && mapped.code() != EAGAIN) {
@@ -191,12 +195,6 @@ Status Window::map_again(InodeNo ino, std::uint64_t size) {
 Status Window::reach(InodeNo ino, std::uint64_t size) {
   PMEMFS_CHECK(map_again(ino, size));
   return size == UINT64_MAX ? Status() : fs_.cover_window(ino, size);
-}
-
-void Window::remember_cut(std::uint64_t window_off, const Place& place, std::uint64_t generation) {
-  were_cut_.add(place.ino);
-  forget_cut(window_off, kPlace);
-  cut_[window_off] = {place.ino, generation, place.file_off};
 }
 
 void Window::forget_cut(std::uint64_t window_off, std::uint64_t len) {

@@ -86,7 +86,6 @@ class Window {
   Status empty(std::uint64_t window_off);
   bool take_back(std::vector<Piece>& pieces);
   void unmapped(Place& place);
-  void remember_cut(std::uint64_t window_off, const Place& place, std::uint64_t generation);
   void forget_cut(std::uint64_t window_off, std::uint64_t len);
 
   Filesystem& fs_;
