@@ -382,10 +382,7 @@ int GuestSession::Impl::translate_handles(GuestMessage& message, InodeNo second)
 void GuestSession::Impl::through_libfuse(Worker& worker, GuestMessage& message, GuestNode node,
                                          GuestReply& reply) {
   const GuestChannel::Take take_answer = [&](std::span<iovec> parts) {
-    const Status taken = guarded([&]() -> Status {
-      take(message, node, parts, reply);
-      return {};
-    });
+    const Status taken = guarded_call([&] { take(message, node, parts, reply); });
     if (!taken) {
       (void)reply.error(taken.code());
     }

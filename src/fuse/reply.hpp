@@ -74,11 +74,17 @@ auto guarded(Call&& call) noexcept -> decltype(call()) {
 
 // The same for calls that have no result.
 template <typename Call>
-void guarded_void(Call&& call) noexcept {
-  static_cast<void>(guarded([&]() -> Status {
+Status guarded_call(Call&& call) noexcept {
+  return guarded([&]() -> Status {
     call();
     return {};
-  }));
+  });
+}
+
+// Nobody wants to know how it ended.
+template <typename Call>
+void guarded_void(Call&& call) noexcept {
+  static_cast<void>(guarded_call(std::forward<Call>(call)));
 }
 
 }  // namespace pmemfs::fuse
