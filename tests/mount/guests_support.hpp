@@ -2,16 +2,14 @@
 
 // What the tests of daemons that serve virtual machines need.
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <string>
-#include <thread>
 
 #include <nlohmann/json.hpp>
 
 #include "mount/durable_support.hpp"
+#include "support/eventually.hpp"
 #include "support/guest_machine.hpp"
 
 namespace pmemfs::test {
@@ -48,18 +46,6 @@ inline std::uint64_t guest_requests(const Mount& mount, const std::string& kind 
 
 inline std::uint64_t free_bytes(const Mount& mount) {
   return status_of(mount).at("data_bytes_free").get<std::uint64_t>();
-}
-
-// What takes time that nobody knows, such as a background thread's.
-inline bool eventually(const std::function<bool()>& holds) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!holds()) {
-    if (std::chrono::steady_clock::now() > end) {
-      return false;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return true;
 }
 
 // The host file of a directory region that holds this inode's data.

@@ -10,6 +10,7 @@
 #include <filesystem>
 
 #include "mount/durable_support.hpp"
+#include "support/eventually.hpp"
 #include "support/temp_dir.hpp"
 #include "virtiofs/memory.hpp"
 
@@ -57,17 +58,6 @@ struct Stage {
 
 std::string read_some(const std::string& path, std::size_t size, off_t off) {
   return pread_some(open_file(path, O_RDONLY).get(), size, off);
-}
-
-// Within 20 seconds.
-bool ends(pid_t child) {
-  for (int i = 0; i < 20'000; ++i) {
-    if (::waitpid(child, nullptr, WNOHANG) == child) {
-      return true;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(1));
-  }
-  return false;
 }
 
 std::size_t open_descriptors() {
@@ -196,7 +186,7 @@ TEST_CASE("a daemon that is killed while it opens files ends") {
     REQUIRE(child > 0);
     std::this_thread::sleep_for(std::chrono::microseconds(20'000 + 173 * i));
     NEED_OK(::kill(child, SIGKILL));
-    REQUIRE(ends(child));
+    REQUIRE(eventually([child] { return ::waitpid(child, nullptr, WNOHANG) == child; }));
   }
 }
 

@@ -9,18 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "harness/catch.hpp"
-#include "support/memory_filesystem.hpp"
-#include "support/sim_region.hpp"
-#include "virtiofs/window.hpp"
+#include "window_books_rig.hpp"
 
 namespace pmemfs::test {
 namespace {
 
 using virtiofs::Window;
-
-constexpr std::uint64_t kPlace = Window::kPlace;
-constexpr Caller kCaller{.uid = 0, .gid = 0, .pid = 1, .umask = 022};
 
 struct Mapped {
   std::uint64_t len = 0;
@@ -85,25 +79,7 @@ class Vmm {
   }
 };
 
-struct Rig {
-  Rig() : fs(make_filesystem(region)), window(*fs, 8 * kPlace, vmm.functions()) {}
-
-  // A file that lies in whole frames.
-  [[nodiscard]] InodeNo file(const std::string& name, std::uint64_t size) const {
-    const auto made = fs->create(kCaller, kRootInode, name, 0644, 0);
-    REQUIRE(made.ok());
-    AttributeChange change;
-    change.size = size;
-    REQUIRE(fs->setattr(kCaller, made->attributes.ino, change).ok());
-    fs->release(made->opened.handle);
-    return made->attributes.ino;
-  }
-
-  SimRegion region{64ULL << 20U};
-  std::unique_ptr<Filesystem> fs;
-  Vmm vmm;
-  Window window;
-};
+using Rig = WindowBooksRig<Vmm>;
 
 }  // namespace
 

@@ -7,20 +7,13 @@
 #include <thread>
 #include <vector>
 
-#include "harness/catch.hpp"
-#include "support/memory_filesystem.hpp"
-#include "support/sim_region.hpp"
-#include "virtiofs/window.hpp"
+#include "window_books_rig.hpp"
 
 namespace pmemfs::test {
 namespace {
 
 using namespace std::chrono_literals;
 using virtiofs::Window;
-
-constexpr std::uint64_t kPlace = Window::kPlace;
-constexpr std::uint64_t kPlaces = 8;
-constexpr Caller kCaller{.uid = 0, .gid = 0, .pid = 1, .umask = 022};
 
 // Agrees to all it is asked, after a while.
 struct SlowVmm {
@@ -41,24 +34,7 @@ struct SlowVmm {
   std::atomic<bool> silent{false};
 };
 
-struct Rig {
-  Rig() : fs(make_filesystem(region)), window(*fs, kPlaces * kPlace, vmm.functions()) {}
-
-  [[nodiscard]] InodeNo file(const std::string& name, std::uint64_t size) const {
-    const auto made = fs->create(kCaller, kRootInode, name, 0644, 0);
-    REQUIRE(made.ok());
-    AttributeChange change;
-    change.size = size;
-    REQUIRE(fs->setattr(kCaller, made->attributes.ino, change).ok());
-    fs->release(made->opened.handle);
-    return made->attributes.ino;
-  }
-
-  SimRegion region{64ULL << 20U};
-  std::unique_ptr<Filesystem> fs;
-  SlowVmm vmm;
-  Window window;
-};
+using Rig = WindowBooksRig<SlowVmm>;
 
 }  // namespace
 
